@@ -1,0 +1,271 @@
+#include "nft/apply.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>  // before the kernel's headers: they give way to it
+
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/table.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "nft/render.h"
+
+namespace hairpin::nft {
+
+namespace {
+
+constexpr std::uint32_t kRegister = NFT_REG32_00;
+
+template <class T, void (*Free)(const T*)>
+struct Freer {
+  void operator()(T* object) const { Free(object); }
+};
+using TablePtr = std::unique_ptr<nftnl_table, Freer<nftnl_table, nftnl_table_free>>;
+using ChainPtr = std::unique_ptr<nftnl_chain, Freer<nftnl_chain, nftnl_chain_free>>;
+using RulePtr = std::unique_ptr<nftnl_rule, Freer<nftnl_rule, nftnl_rule_free>>;
+struct CloseSocket {
+  void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+};
+using SocketPtr = std::unique_ptr<mnl_socket, CloseSocket>;
+
+/// Translates statements into the kernel's expressions (linux/netfilter/nf_tables.h).
+class Expressions {
+ public:
+  explicit Expressions(nftnl_rule* rule) : rule_(rule) {}
+
+  void operator()(const MatchInputInterface& match) {
+    match_name(NFT_META_IIFNAME, match.name,
+               match.compare == Compare::equal ? NFT_CMP_EQ : NFT_CMP_NEQ);
+  }
+  void operator()(const MatchOutputInterface& match) {
+    match_name(NFT_META_OIFNAME, match.name, NFT_CMP_EQ);
+  }
+  void operator()(const MatchFamily& match) {
+    const std::uint8_t family = match.family == Family::v4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    load_meta(NFT_META_NFPROTO);
+    compare(NFT_CMP_EQ, &family, sizeof family);
+  }
+  void operator()(const MatchProtocol& match) {
+    load_meta(NFT_META_L4PROTO);
+    compare(NFT_CMP_EQ, &match.protocol, sizeof match.protocol);
+  }
+  void operator()(const MatchMark& match) {
+    const std::uint32_t mark = match.mark.value();
+    load_meta(NFT_META_MARK);
+    compare(NFT_CMP_EQ, &mark, sizeof mark);
+  }
+  void operator()(const MatchUdpSourcePort& match) {
+    (*this)(MatchProtocol{IPPROTO_UDP});
+    nftnl_expr* payload = add("payload");
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_OFFSET, 0);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_LEN, 2);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
+    const std::uint16_t mask = htons(match.mask);
+    const std::uint16_t none = 0;
+    const std::uint16_t value = htons(match.value);
+    nftnl_expr* bits = add("bitwise");
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_SREG, kRegister);
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_DREG, kRegister);
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_LEN, sizeof mask);
+    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof mask);
+    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_XOR, &none, sizeof none);
+    compare(NFT_CMP_EQ, &value, sizeof value);
+  }
+  void operator()(const Counter&) { add("counter"); }
+  void operator()(const Tproxy& tproxy) {
+    const std::uint16_t port = htons(tproxy.port);
+    load_immediate(&port, sizeof port);
+    nftnl_expr* expression = add("tproxy");
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_TPROXY_FAMILY,
+                       tproxy.family == Family::v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_TPROXY_REG_PORT, kRegister);
+  }
+  void operator()(const SetMark& set) {
+    const std::uint32_t mark = set.mark.value();
+    load_immediate(&mark, sizeof mark);
+    nftnl_expr* expression = add("meta");
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_META_SREG, kRegister);
+  }
+  void operator()(const Reject&) {
+    nftnl_expr* expression = add("reject");
+    nftnl_expr_set_u32(expression, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+    nftnl_expr_set_u8(expression, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+  }
+  void operator()(const Accept&) { verdict(NF_ACCEPT); }
+  void operator()(const Drop&) { verdict(NF_DROP); }
+  void operator()(const Return&) { verdict(NFT_RETURN); }
+
+ private:
+  /// The rule owns the expression.
+  nftnl_expr* add(const char* name) {
+    nftnl_expr* expression = nftnl_expr_alloc(name);
+    nftnl_rule_add_expr(rule_, expression);
+    return expression;
+  }
+  void load_meta(std::uint32_t key) {
+    nftnl_expr* meta = add("meta");
+    nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, key);
+    nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, kRegister);
+  }
+  void load_immediate(const void* data, std::uint32_t size) {
+    nftnl_expr* immediate = add("immediate");
+    nftnl_expr_set_u32(immediate, NFTNL_EXPR_IMM_DREG, kRegister);
+    nftnl_expr_set(immediate, NFTNL_EXPR_IMM_DATA, data, size);
+  }
+  void compare(std::uint32_t operation, const void* data, std::uint32_t size) {
+    nftnl_expr* cmp = add("cmp");
+    nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_SREG, kRegister);
+    nftnl_expr_set_u32(cmp, NFTNL_EXPR_CMP_OP, operation);
+    nftnl_expr_set(cmp, NFTNL_EXPR_CMP_DATA, data, size);
+  }
+  void match_name(std::uint32_t key, const std::string& name, std::uint32_t operation) {
+    std::array<char, 16> padded{};  // IFNAMSIZ: names are compared with their padding
+    std::memcpy(padded.data(), name.data(), std::min(name.size(), padded.size() - 1));
+    load_meta(key);
+    compare(operation, padded.data(), padded.size());
+  }
+  void verdict(int code) {
+    nftnl_expr* immediate = add("immediate");
+    nftnl_expr_set_u32(immediate, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+    nftnl_expr_set_u32(immediate, NFTNL_EXPR_IMM_VERDICT, static_cast<std::uint32_t>(code));
+  }
+
+  nftnl_rule* rule_;
+};
+
+/// One transaction: messages between a begin and an end, and what each of them is about.
+class Batch {
+ public:
+  Batch()
+      : buffer_(64 * 1024), batch_(mnl_nlmsg_batch_start(buffer_.data(), buffer_.size() / 2)) {
+    nftnl_batch_begin(here(), sequence_++);
+    mnl_nlmsg_batch_next(batch_);
+  }
+  ~Batch() { mnl_nlmsg_batch_stop(batch_); }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  nlmsghdr* begin(std::uint16_t type, std::uint16_t flags, std::string about) {
+    about_[sequence_] = std::move(about);
+    return nftnl_nlmsg_build_hdr(here(), type, NFPROTO_INET,
+                                 static_cast<std::uint16_t>(flags | NLM_F_ACK), sequence_++);
+  }
+  void end() { mnl_nlmsg_batch_next(batch_); }
+
+  Result<> commit(mnl_socket* socket) {
+    nftnl_batch_end(here(), sequence_++);
+    mnl_nlmsg_batch_next(batch_);
+    if (mnl_socket_sendto(socket, mnl_nlmsg_batch_head(batch_), mnl_nlmsg_batch_size(batch_)) < 0) {
+      return last_error("send nftables transaction");
+    }
+    for (std::size_t pending = about_.size(); pending > 0;) {
+      std::array<char, 16384> answer{};
+      const ssize_t size = mnl_socket_recvfrom(socket, answer.data(), answer.size());
+      if (size <= 0) return last_error("nftables");
+      auto length = static_cast<int>(size);
+      const auto* header = reinterpret_cast<const nlmsghdr*>(answer.data());
+      for (; mnl_nlmsg_ok(header, length); header = mnl_nlmsg_next(header, &length)) {
+        if (header->nlmsg_type != NLMSG_ERROR) continue;
+        const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
+        if (error->error != 0) {
+          const auto about = about_.find(header->nlmsg_seq);
+          return Error{about != about_.end() ? about->second : "nftables transaction",
+                       -error->error};
+        }
+        --pending;
+      }
+    }
+    return {};
+  }
+
+ private:
+  char* here() { return static_cast<char*>(mnl_nlmsg_batch_current(batch_)); }
+
+  std::vector<char> buffer_;
+  mnl_nlmsg_batch* batch_;
+  std::uint32_t sequence_ = 1;
+  std::map<std::uint32_t, std::string> about_;
+};
+
+void put_table(Batch& batch, const Table& table, std::uint16_t type, std::uint16_t flags) {
+  const TablePtr object(nftnl_table_alloc());
+  nftnl_table_set_str(object.get(), NFTNL_TABLE_NAME, table.name.c_str());
+  nftnl_table_set_u32(object.get(), NFTNL_TABLE_FAMILY, NFPROTO_INET);
+  if (type == NFT_MSG_NEWTABLE && table.owned) {
+    nftnl_table_set_u32(object.get(), NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
+  }
+  nlmsghdr* header = batch.begin(type, flags, "nftables: table inet " + table.name);
+  nftnl_table_nlmsg_build_payload(header, object.get());
+  batch.end();
+}
+
+void put_chain(Batch& batch, const Table& table, const Chain& chain) {
+  const ChainPtr object(nftnl_chain_alloc());
+  nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TABLE, table.name.c_str());
+  nftnl_chain_set_str(object.get(), NFTNL_CHAIN_NAME, chain.name.c_str());
+  nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TYPE, "filter");
+  nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_HOOKNUM,
+                      chain.hook == Hook::prerouting ? NF_INET_PRE_ROUTING : NF_INET_LOCAL_OUT);
+  nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_PRIO, static_cast<std::uint32_t>(chain.priority));
+  nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);
+  nlmsghdr* header = batch.begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE, "nftables: chain " + chain.name);
+  nftnl_chain_nlmsg_build_payload(header, object.get());
+  batch.end();
+}
+
+void put_rule(Batch& batch, const Table& table, const Chain& chain, const Rule& rule) {
+  const RulePtr object(nftnl_rule_alloc());
+  nftnl_rule_set_str(object.get(), NFTNL_RULE_TABLE, table.name.c_str());
+  nftnl_rule_set_str(object.get(), NFTNL_RULE_CHAIN, chain.name.c_str());
+  nftnl_rule_set_u32(object.get(), NFTNL_RULE_FAMILY, NFPROTO_INET);
+  Expressions expressions(object.get());
+  std::string text;
+  for (const Statement& statement : rule.statements) {
+    std::visit(expressions, statement);
+    text += (text.empty() ? "" : " ") + render(statement);
+  }
+  nlmsghdr* header = batch.begin(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND,
+                                 "nftables: rule \"" + text + "\" in chain " + chain.name);
+  nftnl_rule_nlmsg_build_payload(header, object.get());
+  batch.end();
+}
+
+}  // namespace
+
+Result<Fd> apply(const Table& table) {
+  const SocketPtr socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
+    return last_error("open nfnetlink socket");
+  }
+  Batch batch;
+  // Adding, deleting and adding again replaces a table whether it was there or not.
+  put_table(batch, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+  put_table(batch, table, NFT_MSG_DELTABLE, 0);
+  put_table(batch, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+  for (const Chain& chain : table.chains) {
+    put_chain(batch, table, chain);
+    for (const Rule& rule : chain.rules) put_rule(batch, table, chain, rule);
+  }
+  if (auto done = batch.commit(socket.get()); !done) return done.error();
+  // The owner is the netlink port, which lives as long as any copy of the descriptor.
+  Fd owner(::fcntl(mnl_socket_get_fd(socket.get()), F_DUPFD_CLOEXEC, 3));
+  if (!owner) return last_error("dup");
+  return owner;
+}
+
+}  // namespace hairpin::nft

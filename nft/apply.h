@@ -1,0 +1,19 @@
+// A table into the kernel, in one transaction: all of it or nothing.
+#pragma once
+
+#include <memory>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "nft/ruleset.h"
+
+namespace hairpin::nft {
+
+/// Loads `table` into the network namespace of the calling thread. A table of that name that is
+/// there already and is ours is replaced. Returns the socket that owns it: an owned table vanishes
+/// when the last copy of that descriptor is closed. An error names the rule that was refused.
+/// Errors: EPERM (CAP_NET_ADMIN), EPROTONOSUPPORT or EOPNOTSUPP (no nf_tables), EBUSY (another
+/// process owns a table of that name).
+Result<Fd> apply(const Table& table);
+
+}  // namespace hairpin::nft

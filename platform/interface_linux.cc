@@ -1,0 +1,150 @@
+#include "platform/interface.h"
+
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/fd.h"
+#include "platform/netlink.h"
+
+namespace hairpin::platform {
+
+namespace {
+
+Result<> bring_up(Netlink& netlink, IfIndex index, const std::string& name,
+                  const InterfaceSettings& settings) {
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  auto& link = message.header<ifinfomsg>();
+  link.ifi_family = AF_UNSPEC;
+  link.ifi_index = index.value();
+  link.ifi_flags = IFF_UP;
+  link.ifi_change = IFF_UP;
+  if (settings.mtu != 0) message.put_u32(IFLA_MTU, settings.mtu);
+  if (settings.queue_length != 0) message.put_u32(IFLA_TXQLEN, settings.queue_length);
+  return netlink.request(message, "bring up " + name);
+}
+
+/// Kernels without IPv6 know no such setting: then there is nothing to keep from being added.
+void disable_generated_addresses(Netlink& netlink, IfIndex index) {
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  auto& link = message.header<ifinfomsg>();
+  link.ifi_family = AF_UNSPEC;
+  link.ifi_index = index.value();
+  nlattr* spec = message.begin_nest(IFLA_AF_SPEC);
+  nlattr* inet6 = message.begin_nest(AF_INET6);
+  message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+  message.end_nest(inet6);
+  message.end_nest(spec);
+  (void)netlink.request(message, "disable generated addresses");
+}
+
+Result<> add_address(Netlink& netlink, IfIndex index, const std::string& name,
+                     const Prefix& prefix) {
+  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+  auto& header = message.header<ifaddrmsg>();
+  header.ifa_family = prefix.address.is_v4() ? AF_INET : AF_INET6;
+  header.ifa_prefixlen = static_cast<std::uint8_t>(prefix.length);
+  // Nobody else can be on a point-to-point device: duplicate detection would only delay IPv6.
+  header.ifa_flags = prefix.address.is_v6() ? IFA_F_NODAD : 0;
+  header.ifa_index = static_cast<unsigned>(index.value());
+  message.put(IFA_LOCAL, prefix.address);
+  message.put(IFA_ADDRESS, prefix.address);
+  auto added = netlink.request(message, "add address " + prefix.text() + " to " + name);
+  if (added.has_error() && added.error().code == EEXIST) return {};
+  if (added.has_error() && prefix.address.is_v6() && added.error().code == EACCES) {
+    return Error{added.error().what +
+                     ": IPv6 is disabled here; enable it (sysctl "
+                     "net.ipv6.conf.default.disable_ipv6=0) or configure no IPv6 address",
+                 EACCES};
+  }
+  return added;
+}
+
+std::string sysctl_path(const std::string& name, const char* key) {
+  return "/proc/sys/net/ipv4/conf/" + name + "/" + key;
+}
+
+Result<int> read_number(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char digit = '0';
+  if (!file || ::read(file.get(), &digit, 1) != 1) return last_error("read " + path);
+  return digit - '0';
+}
+
+}  // namespace
+
+Result<IfIndex> interface_index(const std::string& name) {
+  const unsigned index = if_nametoindex(name.c_str());
+  if (index == 0) return Error{"interface " + name, ENODEV};
+  return IfIndex{static_cast<int>(index)};
+}
+
+Result<> configure_interface(const std::string& name, const InterfaceSettings& settings) {
+  const auto index = interface_index(name);
+  if (!index) return index.error();
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  disable_generated_addresses(*netlink, *index);
+  if (auto up = bring_up(*netlink, *index, name, settings); !up) return up;
+  for (const Prefix& address : settings.addresses) {
+    if (auto added = add_address(*netlink, *index, name, address); !added) return added;
+  }
+  return {};
+}
+
+Result<> bring_up_loopback() {
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  const auto index = interface_index("lo");
+  if (!index) return index.error();
+  return bring_up(*netlink, *index, "lo", {});
+}
+
+Result<std::vector<IpAddr>> interface_addresses(IfIndex interface) {
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  NetlinkMessage message(RTM_GETADDR, 0);
+  message.header<ifaddrmsg>().ifa_family = AF_UNSPEC;
+  std::vector<IpAddr> addresses;
+  auto dumped = netlink->dump(message, "list addresses", [&](const nlmsghdr& answer) {
+    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(&answer));
+    if (static_cast<int>(header->ifa_index) != interface.value()) return;
+    const std::size_t size = header->ifa_family == AF_INET ? 4 : 16;
+    std::optional<IpAddr> found;
+    for_each_attribute(answer, sizeof(ifaddrmsg), [&](const nlattr& attribute) {
+      const auto type = mnl_attr_get_type(&attribute);
+      if (mnl_attr_get_payload_len(&attribute) != size) return;
+      // IFA_ADDRESS is the peer on IPv4 point-to-point links; IFA_LOCAL, where present, is ours.
+      if (type == IFA_LOCAL || (type == IFA_ADDRESS && !found)) {
+        found = IpAddr::from_wire(
+            {static_cast<const std::byte*>(mnl_attr_get_payload(&attribute)), size});
+      }
+    });
+    if (found) addresses.push_back(*found);
+  });
+  if (!dumped) return dumped.error();
+  return addresses;
+}
+
+Result<> check_source_with_mark(const std::string& name) {
+  const std::string path = sysctl_path(name, "src_valid_mark");
+  const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), "1", 1) != 1) return last_error("write " + path);
+  return {};
+}
+
+Result<int> reverse_path_filter(const std::string& name) {
+  const auto own = read_number(sysctl_path(name, "rp_filter"));
+  if (!own) return own;
+  const auto all = read_number(sysctl_path("all", "rp_filter"));
+  if (!all) return all;
+  return std::max(*own, *all);
+}
+
+}  // namespace hairpin::platform

@@ -1,0 +1,90 @@
+#include <linux/netlink.h>
+
+#include <cerrno>
+
+#include "platform/netlink.h"
+
+namespace hairpin::platform {
+
+NetlinkMessage::NetlinkMessage(std::uint16_t type, std::uint16_t flags)
+    : message_(mnl_nlmsg_put_header(buffer_.data())) {
+  message_->nlmsg_type = type;
+  message_->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+}
+
+void NetlinkMessage::put(std::uint16_t attribute, const IpAddr& address) {
+  mnl_attr_put(message_, attribute, address.size(), address.bytes().data());
+}
+
+void NetlinkMessage::put_u32(std::uint16_t attribute, std::uint32_t value) {
+  mnl_attr_put_u32(message_, attribute, value);
+}
+
+void NetlinkMessage::put_u8(std::uint16_t attribute, std::uint8_t value) {
+  mnl_attr_put_u8(message_, attribute, value);
+}
+
+void NetlinkMessage::put_text(std::uint16_t attribute, const std::string& value) {
+  mnl_attr_put_strz(message_, attribute, value.c_str());
+}
+
+nlattr* NetlinkMessage::begin_nest(std::uint16_t attribute) {
+  return mnl_attr_nest_start(message_, attribute);
+}
+
+void NetlinkMessage::end_nest(nlattr* nest) { mnl_attr_nest_end(message_, nest); }
+
+void for_each_attribute(const nlmsghdr& message, std::size_t offset,
+                        const std::function<void(const nlattr&)>& each) {
+  const mnl_attr_cb_t callback = [](const nlattr* attribute, void* data) {
+    (*static_cast<const std::function<void(const nlattr&)>*>(data))(*attribute);
+    return MNL_CB_OK;
+  };
+  (void)mnl_attr_parse(&message, static_cast<unsigned>(offset), callback,
+                       const_cast<std::function<void(const nlattr&)>*>(&each));
+}
+
+Result<Netlink> Netlink::open() {
+  mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+  if (socket == nullptr) return last_error("open rtnetlink socket");
+  Netlink netlink(socket);
+  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+    return last_error("bind rtnetlink socket");
+  }
+  return netlink;
+}
+
+Result<> Netlink::exchange(NetlinkMessage& message, const std::string& what, mnl_cb_t callback,
+                           void* data) {
+  nlmsghdr* raw = message.raw();
+  raw->nlmsg_seq = ++sequence_;
+  if (mnl_socket_sendto(socket_.get(), raw, raw->nlmsg_len) < 0) return last_error(what);
+  const unsigned port = mnl_socket_get_portid(socket_.get());
+  std::array<char, 32768> buffer{};  // the kernel fills up to 32 KiB for a dump
+  for (;;) {
+    const ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+    if (size < 0) return last_error(what);
+    const int verdict = mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), sequence_, port,
+                                   callback, data);
+    if (verdict < 0) return last_error(what);
+    if (verdict == MNL_CB_STOP) return {};
+  }
+}
+
+Result<> Netlink::request(NetlinkMessage& message, const std::string& what) {
+  message.raw()->nlmsg_flags |= NLM_F_ACK;
+  return exchange(message, what, nullptr, nullptr);
+}
+
+Result<> Netlink::dump(NetlinkMessage& message, const std::string& what,
+                       const std::function<void(const nlmsghdr&)>& each) {
+  message.raw()->nlmsg_flags |= NLM_F_DUMP;
+  const mnl_cb_t callback = [](const nlmsghdr* header, void* data) {
+    (*static_cast<const std::function<void(const nlmsghdr&)>*>(data))(*header);
+    return MNL_CB_OK;
+  };
+  return exchange(message, what, callback,
+                  const_cast<std::function<void(const nlmsghdr&)>*>(&each));
+}
+
+}  // namespace hairpin::platform

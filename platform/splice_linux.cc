@@ -1,0 +1,57 @@
+#include "platform/splice.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace hairpin::platform {
+
+namespace {
+
+/// Bytes. A pipe holds pages, not bytes: of a TCP stream each may be filled by one segment only.
+constexpr int kPipeSize = 512 * 1024;
+
+}  // namespace
+
+Result<Pipe> open_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) return last_error("pipe2");
+  Pipe pipe{Fd(ends[0]), Fd(ends[1]), 0, 0};
+  // Refused beyond fs.pipe-user-pages-soft for users without privilege: the default size works too.
+  (void)::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, kPipeSize);
+  const int capacity = ::fcntl(pipe.write_end.get(), F_GETPIPE_SZ);
+  pipe.capacity = capacity > 0 ? static_cast<std::size_t>(capacity) : 65536;
+  return pipe;
+}
+
+Result<std::size_t> splice_in(int socket, Pipe& pipe) {
+  const ssize_t moved = ::splice(socket, nullptr, pipe.write_end.get(), nullptr, pipe.capacity,
+                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (moved < 0) return last_error("splice");
+  pipe.filled += static_cast<std::size_t>(moved);
+  return static_cast<std::size_t>(moved);
+}
+
+Result<std::size_t> splice_out(Pipe& pipe, int socket) {
+  // Without SPLICE_F_MORE: it would hold a last small segment back for 200 ms.
+  constexpr unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  const ssize_t moved =
+      ::splice(pipe.read_end.get(), nullptr, socket, nullptr, pipe.filled, flags);
+  if (moved < 0) return last_error("splice");
+  pipe.filled -= static_cast<std::size_t>(moved);
+  return static_cast<std::size_t>(moved);
+}
+
+Result<Pipe> PipePool::acquire() {
+  if (idle_.empty()) return open_pipe();
+  Pipe pipe = std::move(idle_.back());
+  idle_.pop_back();
+  return pipe;
+}
+
+void PipePool::release(Pipe pipe) {
+  if (pipe.filled == 0 && pipe.read_end && idle_.size() < keep_) idle_.push_back(std::move(pipe));
+}
+
+}  // namespace hairpin::platform

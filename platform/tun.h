@@ -1,0 +1,40 @@
+// TUN devices. Each queue is one descriptor; a read gives one packet, a write takes one, each behind
+// a nat::VnetHeader when the device was opened with one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace hairpin::platform {
+
+struct TunOptions {
+  std::string name;             ///< At most 15 characters; empty: the kernel picks "tun%d".
+  unsigned queues = 1;          ///< More than one opens the device with IFF_MULTI_QUEUE.
+  bool vnet_header = true;      ///< Ask for IFF_VNET_HDR and all offloads the kernel has.
+  bool segment_udp = true;      ///< Ask for UDP segmentation too (Linux 6.2 and later).
+};
+
+struct Tun {
+  std::string name;
+  std::vector<Fd> queues;  ///< Non-blocking, close-on-exec.
+  bool vnet_header = false;
+  bool segments_tcp = false;  ///< Packets up to 64 KiB of several segments may be read.
+  bool segments_udp = false;
+};
+
+/// Makes a new device in the network namespace of the calling thread. It goes when the last queue is
+/// closed. Errors: ENOENT, EACCES (/dev/net/tun), EPERM (CAP_NET_ADMIN), EBUSY (the name is taken).
+Result<Tun> open_tun(const TunOptions& options);
+
+/// Takes over a TUN that somebody else made. Checks that `fd` is one: IFF_TUN without packet
+/// information, and of the name given (empty: any). Owns the descriptor only on success.
+Result<Tun> adopt_tun(int fd, const std::string& name);
+
+/// The descriptor handed over in HAIRPIN_TUN_FD, XRAY_TUN_FD or xray.tun.fd, the first that is set;
+/// -1 when none is. An error when its value is no number of a descriptor beyond the standard ones.
+Result<int> tun_fd_from_environment();
+
+}  // namespace hairpin::platform

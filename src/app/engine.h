@@ -1,0 +1,50 @@
+// The running program: workers, and on each of them the parts of every link. The only place that
+// puts concrete classes together.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "config/config.h"
+#include "flow/loop_guard.h"
+#include "route/router.h"
+#include "stack/system_tun.h"
+
+namespace hairpin::app {
+
+class Engine {
+ public:
+  /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
+  /// `same_namespace` our outbound sockets live where the links are, and are marked.
+  Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
+         bool same_namespace);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Starts a thread for each worker. Returns at once.
+  void start();
+  /// Ends all flows, removes rules and devices. Idempotent.
+  void stop();
+
+  /// All counters that are not zero, as "name=value name=value …".
+  std::string counters() const;
+
+ private:
+  struct Link;
+  struct PerWorker;
+
+  config::Config config_;
+  route::Router router_;
+  LoopGuard loop_guard_;
+  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<std::unique_ptr<PerWorker>> workers_;
+  std::vector<std::thread> threads_;
+};
+
+/// One worker for each CPU that this process may run on.
+unsigned default_workers();
+
+}  // namespace hairpin::app

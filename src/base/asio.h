@@ -1,0 +1,37 @@
+// The few names of Boost.Asio that this project uses. Concrete executor types throughout: each
+// worker is one thread with one io_context, and nothing needs the type-erased any_io_executor.
+#pragma once
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+
+namespace hairpin {
+
+namespace asio = boost::asio;
+
+using Executor = asio::io_context::executor_type;
+
+template <class T = void>
+using Task = asio::awaitable<T, Executor>;
+
+/// Completion token: the error code is part of the result, nothing is thrown.
+inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> kAsTuple{};
+
+using Clock = std::chrono::steady_clock;
+using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
+
+/// Any non-blocking descriptor: socket, TUN queue. Asio only waits for it; reads and writes are the
+/// system calls of platform/, so that each error keeps its name and errno.
+using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
+using Wait = asio::posix::descriptor_base;
+
+}  // namespace hairpin

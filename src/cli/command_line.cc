@@ -1,0 +1,237 @@
+#include "cli/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/program_options.hpp>
+#include <sstream>
+
+#include "config/proxy_url.h"
+
+namespace hairpin::cli {
+
+namespace {
+
+namespace po = boost::program_options;
+
+struct CommandInfo {
+  const char* name;
+  const char* arguments;
+  const char* summary;
+};
+
+constexpr std::array<CommandInfo, 4> kCommands{{
+    {"run", "[-c FILE | options]", "bring the interface up and serve what is routed to it"},
+    {"exec", "[options] [--] COMMAND [ARG]...",
+     "run a command whose only way to the network is hairpin"},
+    {"check", "-c FILE", "tell all that is wrong with a configuration"},
+    {"version", "", "print the version and the libraries in use"},
+}};
+
+template <class T>
+po::typed_value<T>* named(const char* name) {
+  return po::value<T>()->value_name(name);
+}
+
+void add_common(po::options_description& options) {
+  options.add_options()("help,h", "print this help and exit");
+}
+
+void add_interface_options(po::options_description& options) {
+  using Texts = std::vector<std::string>;
+  options.add_options()(
+      "proxy", named<std::string>("URL"),
+      "send flows through socks5://[USER:PASS@]HOST[:PORT] or http://…, or to direct:// (default) "
+      "or block://")(
+      "address", named<Texts>("PREFIX")->composing(),
+      "address of the interface; may be given several times (default 172.18.0.1/30 and "
+      "fdfe:dcba:9876::1/126)")("mtu", named<unsigned>("BYTES"),
+                                "of the interface (default 0: 65535)")(
+      "udp-timeout", named<std::string>("DURATION"), "of two-way UDP associations (default 5m)")(
+      "log-level", named<std::string>("LEVEL"), "trace, debug, info, warn, error or fatal");
+}
+
+po::options_description options_of(std::string_view command) {
+  po::options_description options("Options");
+  if (command == "run") {
+    options.add_options()("config,c", named<std::string>("FILE"),
+                          "configuration, see hairpin-config(5); - is standard input");
+    add_interface_options(options);
+    options.add_options()("tun-name", named<std::string>("NAME"),
+                          "of the interface (default: the kernel chooses)")(
+        "mark", named<std::string>("MARK"),
+        "on outbound sockets, to keep them out of the interface (default 0x2024)");
+  } else if (command == "exec") {
+    add_interface_options(options);
+    options.add_options()("dns", named<std::vector<std::string>>("ADDRESS")->composing(),
+                          "name server for the command; may be given several times (default: the "
+                          "system's)");
+  } else if (command == "check") {
+    options.add_options()("config,c", named<std::string>("FILE"),
+                          "configuration to check; - is standard input");
+  }
+  add_common(options);
+  return options;
+}
+
+std::string general_help() {
+  std::ostringstream out;
+  out << "Usage: hairpin COMMAND [options]\n\n"
+         "Transparent redirection of TCP and UDP through a proxy, terminated by the kernel.\n\n"
+         "Commands:\n";
+  for (const CommandInfo& command : kCommands) {
+    out << "  " << command.name << std::string(10 - std::string_view(command.name).size(), ' ')
+        << command.summary << "\n";
+  }
+  out << "\n\"hairpin COMMAND --help\" lists the options of a command; hairpin(8) explains them.\n";
+  return out.str();
+}
+
+std::string help_of(const CommandInfo& command) {
+  std::ostringstream out;
+  out << "Usage: hairpin " << command.name << " " << command.arguments << "\n\n"
+      << "hairpin " << command.name << ": " << command.summary << ".\n\n"
+      << options_of(command.name);
+  return out.str();
+}
+
+/// The configuration that a command's options describe, as a file would have it.
+Result<nlohmann::json> json_from(const po::variables_map& given) {
+  nlohmann::json tun{{"type", "tun"}, {"tag", "tun"}};
+  tun["address"] = {"172.18.0.1/30", "fdfe:dcba:9876::1/126"};
+  if (given.count("address") != 0) tun["address"] = given["address"].as<std::vector<std::string>>();
+  if (given.count("tun-name") != 0) tun["interface_name"] = given["tun-name"].as<std::string>();
+  if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
+  if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
+  nlohmann::json config{{"inbounds", {tun}}};
+  if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
+  if (given.count("mark") != 0) config["route"]["default_mark"] = given["mark"].as<std::string>();
+  const std::string url =
+      given.count("proxy") != 0 ? given["proxy"].as<std::string>() : "direct://";
+  auto outbound = config::parse_proxy_url(url);
+  if (!outbound) return outbound.error();
+  config["outbounds"] = {*outbound};
+  return Result<nlohmann::json>(boost::system::in_place_value, std::move(config));
+}
+
+Error usage(const CommandInfo& command, const std::string& what) {
+  return Error{what + "; see \"hairpin " + command.name + " --help\""};
+}
+
+Result<Command> make_run(const CommandInfo& info, const po::variables_map& given) {
+  Run run;
+  if (given.count("log-level") != 0) run.log_level = given["log-level"].as<std::string>();
+  if (given.count("config") != 0) {
+    for (const char* other : {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark"}) {
+      if (given.count(other) == 0) continue;
+      return usage(info, std::string("--") + other + " cannot be combined with --config");
+    }
+    run.source.file = given["config"].as<std::string>();
+    return Command(run);
+  }
+  auto options = json_from(given);
+  if (!options) return options.error();
+  run.source.options = std::move(*options);
+  return Command(run);
+}
+
+Result<Command> make_exec(const CommandInfo& info, const po::variables_map& given,
+                          std::vector<std::string> words) {
+  if (words.empty()) return usage(info, "no command given");
+  auto options = json_from(given);
+  if (!options) return options.error();
+  Exec exec{std::move(*options), {}, std::move(words)};
+  if (given.count("dns") != 0) {
+    for (const std::string& text : given["dns"].as<std::vector<std::string>>()) {
+      const auto address = IpAddr::parse(text);
+      if (!address) return usage(info, "--dns: \"" + text + "\" is no address");
+      exec.dns.push_back(*address);
+    }
+  }
+  return Command(exec);
+}
+
+/// Options end at the first word that is none, as with env(1): what follows is the command's.
+std::size_t count_own_words(const po::options_description& options,
+                            const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--" || !word.starts_with('-')) return i;
+    const auto* option = options.find_nothrow(
+        word.substr(std::min(word.find_first_not_of('-'), word.size())), true);
+    const bool has_value = option != nullptr && option->semantic()->max_tokens() > 0;
+    if (has_value && word.find('=') == std::string::npos) ++i;
+  }
+  return words.size();
+}
+
+Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> words) {
+  const auto options = options_of(info.name);
+  const bool takes_command = std::string_view(info.name) == "exec";
+  std::vector<std::string> command;
+  if (takes_command) {
+    const std::size_t own = std::min(count_own_words(options, words), words.size());
+    auto rest = words.begin() + static_cast<std::ptrdiff_t>(own);
+    if (rest != words.end() && *rest == "--") {
+      command.assign(rest + 1, words.end());
+    } else {
+      command.assign(rest, words.end());
+    }
+    words.resize(own);
+  }
+  po::variables_map given;
+  try {
+    po::store(po::command_line_parser(words)
+                  .options(options)
+                  .positional({})
+                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                  .run(),
+              given);
+  } catch (const po::too_many_positional_options_error&) {
+    return usage(info, "unexpected argument");
+  } catch (const po::error& failure) {
+    return usage(info, failure.what());
+  }
+  const std::string_view name = info.name;
+  if (given.count("help") != 0) return Command(Help{help_of(info)});
+  if (name == "run") return make_run(info, given);
+  if (name == "exec") return make_exec(info, given, std::move(command));
+  if (name == "check") {
+    if (given.count("config") == 0) return usage(info, "--config is missing");
+    return Command(Check{{given["config"].as<std::string>(), {}}});
+  }
+  return Command(Version{});
+}
+
+}  // namespace
+
+Result<Command> parse(int argc, const char* const* argv) {
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.empty()) return Error{"no command given; see \"hairpin --help\""};
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    return Command(Help{general_help()});
+  }
+  if (words[0] == "--version") return Command(Version{});
+  const auto* info = std::ranges::find(kCommands, words[0], &CommandInfo::name);
+  if (info == kCommands.end()) {
+    return Error{"unknown command \"" + words[0] + "\"; see \"hairpin --help\""};
+  }
+  return parse_command(*info, {words.begin() + 1, words.end()});
+}
+
+std::vector<OptionInfo> all_options() {
+  std::vector<OptionInfo> all;
+  for (const CommandInfo& command : kCommands) {
+    for (const auto& option : options_of(command.name).options()) {
+      all.push_back({command.name, option->long_name()});
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> all_commands() {
+  std::vector<std::string> names;
+  for (const CommandInfo& command : kCommands) names.emplace_back(command.name);
+  return names;
+}
+
+}  // namespace hairpin::cli

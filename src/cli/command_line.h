@@ -1,0 +1,52 @@
+// The command line: which command, and its options as values.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+
+namespace hairpin::cli {
+
+/// A configuration: a file, or the same written as options.
+struct Source {
+  std::string file;           ///< Empty: `options`. "-": standard input.
+  nlohmann::json options;
+};
+
+struct Run {
+  Source source;
+  std::optional<std::string> log_level;
+};
+struct Check {
+  Source source;
+};
+struct Exec {
+  nlohmann::json options;
+  std::vector<IpAddr> dns;
+  std::vector<std::string> command;
+};
+struct Version {};
+struct Help {
+  std::string text;
+};
+
+using Command = std::variant<Run, Check, Exec, Version, Help>;
+
+/// Requires: argv as main() gets it. An error is wrong usage, told in one sentence.
+Result<Command> parse(int argc, const char* const* argv);
+
+/// One option of a command, for the test that holds the manual page against them.
+struct OptionInfo {
+  std::string command;
+  std::string name;  ///< Long, without dashes.
+};
+std::vector<OptionInfo> all_options();
+std::vector<std::string> all_commands();
+
+}  // namespace hairpin::cli

@@ -1,0 +1,119 @@
+// The configuration as one checked value. Everything below main() is handed the part it needs; no
+// component sees all of it, and nothing in here changes while the program runs.
+//
+// Names, meanings and defaults are sing-box's where it has them; see hairpin-config(5).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/strong.h"
+
+namespace hairpin::config {
+
+using Duration = std::chrono::milliseconds;
+
+struct Log {
+  bool disabled = false;
+  log::Level level = log::Level::info;
+  std::string output;  ///< Empty: standard error.
+  bool timestamp = true;
+};
+
+struct TunInbound {
+  std::string tag;
+  std::string interface_name;    ///< Empty: the kernel chooses.
+  std::vector<Prefix> address;   ///< Of the interface, host bits kept.
+  unsigned mtu = 0;              ///< Bytes; 0 is kDefaultMtu.
+  Duration udp_timeout = std::chrono::minutes(5);       ///< Of two-way associations.
+  Duration tcp_idle_timeout = std::chrono::minutes(124);  ///< RFC 5382, REQ-5.
+  std::size_t udp_nat_max = 8192;                       ///< Associations per worker.
+};
+/// As sing-box on Linux. Any value costs the same here: the virtio header carries 64 KiB at once.
+inline constexpr unsigned kDefaultMtu = 65535;
+inline constexpr unsigned kMinMtu = 1280;  ///< RFC 8200, section 5.
+
+/// How an outbound opens its connections.
+struct Dial {
+  std::string bind_interface;
+  std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
+  Duration connect_timeout = std::chrono::seconds(5);
+};
+
+struct Server {
+  std::string host;  ///< Address or name.
+  std::uint16_t port = 0;
+};
+
+struct Direct {};
+struct Block {};
+struct Socks {
+  Server server;
+  std::string username;  ///< Empty: no authentication.
+  std::string password;
+  bool tcp = true;
+  bool udp = true;
+};
+struct Http {
+  Server server;
+  std::string username;
+  std::string password;
+};
+
+struct Outbound {
+  std::string tag;
+  Dial dial;
+  std::variant<Direct, Block, Socks, Http> kind;
+};
+
+enum class Network : std::uint8_t { tcp, udp };
+inline const char* name(Network network) { return network == Network::tcp ? "tcp" : "udp"; }
+
+enum class Action : std::uint8_t {
+  route,   ///< To an outbound.
+  reject,  ///< TCP is reset, UDP answered with ICMP port unreachable.
+  drop,    ///< Silence.
+};
+
+struct PortRange {
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+};
+
+/// Conditions of one kind are alternatives; destination addresses and destination ports are each one
+/// kind, as are their source twins; all kinds that are present must hold (sing-box, "Route Rule").
+struct RouteRule {
+  std::vector<std::string> inbound;
+  std::optional<Family> ip_version;
+  std::vector<Network> network;
+  std::vector<Prefix> ip_cidr;
+  std::vector<Prefix> source_ip_cidr;
+  bool ip_is_private = false;
+  bool source_ip_is_private = false;
+  std::vector<PortRange> port;  ///< `port` and `port_range`.
+  std::vector<PortRange> source_port;
+  bool invert = false;
+  Action action = Action::route;
+  std::string outbound;  ///< Of Action::route.
+};
+
+struct Route {
+  std::vector<RouteRule> rules;
+  std::string final;               ///< Empty: the first outbound.
+  Mark default_mark{0x2024};       ///< On all outbound sockets.
+};
+
+struct Config {
+  Log log;
+  std::vector<TunInbound> inbounds;
+  std::vector<Outbound> outbounds;  ///< At least one; the first is the default.
+  Route route;
+};
+
+}  // namespace hairpin::config

@@ -1,0 +1,470 @@
+// The tables below are the whole schema: a field that is not in one does not exist, and what is in
+// one is read. Checks that concern several fields follow the tables.
+#include "config/parse.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "config/reader.h"
+
+namespace hairpin::config {
+
+// Found by read(vector), by the argument's namespace.
+void read(const Reader& reader, TunInbound& out);
+void read(const Reader& reader, Outbound& out);
+void read(const Reader& reader, RouteRule& out);
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view kText = "a text";
+constexpr std::string_view kBool = "true or false";
+constexpr std::string_view kDuration = "a duration such as \"5m\"";
+constexpr std::string_view kTexts = "a text or a list of texts";
+constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
+constexpr std::string_view kPorts = "a port or a list of ports";
+constexpr std::string_view kRanges = "a range such as \"1000:2000\", or a list of them";
+
+/// Reads the field into a member, by the type of that member.
+template <auto Member>
+constexpr auto into = [](const Reader& reader, auto& out) { read(reader, out.*Member); };
+
+// ---- log ----------------------------------------------------------------------------------------
+
+void read_level(const Reader& reader, Log& log) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto level = text == nullptr ? std::nullopt : log::parse_level(*text);
+  if (!level) return reader.expected("trace, debug, info, warn, error, fatal or panic");
+  log.level = *level;
+}
+
+constexpr std::array<Field<Log>, 4> kLogFields{{
+    {"disabled", kBool, into<&Log::disabled>},
+    {"level", "trace, debug, info, warn, error, fatal or panic", read_level},
+    {"output", "the path of a file", into<&Log::output>},
+    {"timestamp", kBool, into<&Log::timestamp>},
+}};
+
+// ---- inbounds -----------------------------------------------------------------------------------
+
+template <class T>
+void ignore_type(const Reader&, T&) {}  // read before, to choose the table
+
+void read_mtu(const Reader& reader, TunInbound& tun) {
+  if (reader.value() == 0) return;
+  std::uint64_t mtu = tun.mtu;
+  read_number(reader, kMinMtu, 65535, mtu);
+  tun.mtu = static_cast<unsigned>(mtu);
+}
+
+void read_stack(const Reader& reader, TunInbound&) {
+  if (reader.value() != "system") reader.expected("\"system\"");
+}
+
+void read_link(const Reader& reader, TunInbound&) {
+  if (reader.value() != "tun") reader.expected("\"tun\"");
+}
+
+void read_udp_nat_max(const Reader& reader, TunInbound& tun) {
+  std::uint64_t count = tun.udp_nat_max;
+  read_number(reader, 1, 1'000'000, count);
+  tun.udp_nat_max = count;
+}
+
+constexpr std::array<Field<TunInbound>, 10> kTunFields{{
+    {"type", "\"tun\"", ignore_type<TunInbound>},
+    {"tag", kText, into<&TunInbound::tag>},
+    {"interface_name", kText, into<&TunInbound::interface_name>},
+    {"address", kPrefixes, into<&TunInbound::address>},
+    {"mtu", "0, or a number from 1280 to 65535", read_mtu},
+    {"stack", "\"system\"", read_stack},
+    {"link", "\"tun\"", read_link},
+    {"udp_timeout", kDuration, into<&TunInbound::udp_timeout>},
+    {"udp_nat_max", "a number from 1 to 1000000", read_udp_nat_max},
+    {"tcp_idle_timeout", kDuration, into<&TunInbound::tcp_idle_timeout>},
+}};
+
+// ---- outbounds ----------------------------------------------------------------------------------
+
+/// The members that all outbounds share, and the part that is each one's own.
+template <class Kind>
+struct Typed {
+  std::string tag;
+  Dial dial;
+  Kind kind;
+};
+
+template <class Kind>
+void read_routing_mark(const Reader& reader, Typed<Kind>& out) {
+  Mark mark;
+  const std::size_t before = reader.problems().size();
+  read(reader, mark);
+  if (reader.problems().size() == before) out.dial.routing_mark = mark;
+}
+
+template <class Kind>
+inline constexpr std::array<Field<Typed<Kind>>, 5> kDialFields{{
+    {"type", "\"direct\", \"socks\", \"http\" or \"block\"", ignore_type<Typed<Kind>>},
+    {"tag", kText, [](const Reader& reader, Typed<Kind>& out) { read(reader, out.tag); }},
+    {"bind_interface", "the name of an interface",
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.bind_interface); }},
+    {"routing_mark", "a mark", read_routing_mark<Kind>},
+    {"connect_timeout", kDuration,
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.connect_timeout); }},
+}};
+
+constexpr std::array<Field<Typed<Block>>, 2> kBlockFields{{
+    {"type", "\"block\"", ignore_type<Typed<Block>>},
+    {"tag", kText, [](const Reader& reader, Typed<Block>& out) { read(reader, out.tag); }},
+}};
+
+template <class Kind>
+inline constexpr std::array<Field<Typed<Kind>>, 4> kServerFields{{
+    {"server", "an address or a host name",
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.server.host); }},
+    {"server_port", "a port",
+     [](const Reader& reader, Typed<Kind>& out) { read_port(reader, out.kind.server.port); }},
+    {"username", kText,
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.username); }},
+    {"password", kText,
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.password); }},
+}};
+
+void read_socks_version(const Reader& reader, Typed<Socks>&) {
+  if (reader.value() != "5" && reader.value() != 5) {
+    reader.expected("\"5\" (versions 4 and 4a are not supported)");
+  }
+}
+
+void read_socks_network(const Reader& reader, Typed<Socks>& out) {
+  std::vector<Network> networks;
+  read(reader, networks);
+  out.kind.tcp = std::ranges::find(networks, Network::tcp) != networks.end();
+  out.kind.udp = std::ranges::find(networks, Network::udp) != networks.end();
+}
+
+constexpr std::array<Field<Typed<Socks>>, 2> kSocksFields{{
+    {"version", "\"5\"", read_socks_version},
+    {"network", "\"tcp\", \"udp\" or a list of both", read_socks_network},
+}};
+
+template <class T, std::size_t... Sizes>
+std::vector<Field<T>> join(const std::array<Field<T>, Sizes>&... tables) {
+  std::vector<Field<T>> all;
+  (all.insert(all.end(), tables.begin(), tables.end()), ...);
+  return all;
+}
+
+template <class Kind>
+std::vector<Field<Typed<Kind>>> outbound_fields() {
+  if constexpr (std::is_same_v<Kind, Block>) return join(kBlockFields);
+  if constexpr (std::is_same_v<Kind, Direct>) return join(kDialFields<Kind>);
+  if constexpr (std::is_same_v<Kind, Http>) return join(kDialFields<Kind>, kServerFields<Kind>);
+  if constexpr (std::is_same_v<Kind, Socks>) {
+    return join(kDialFields<Kind>, kServerFields<Kind>, kSocksFields);
+  }
+}
+
+/// RFC 1929 has one byte for each length; an empty password is allowed, an empty user is none.
+template <class Kind>
+void check_server(const Reader& reader, const Kind& kind) {
+  if (kind.server.host.empty()) reader.complain("\"server\" is missing");
+  if (kind.server.host.size() > 255) reader.member("server").complain("is longer than 255 bytes");
+  if (kind.server.port == 0) reader.complain("\"server_port\" is missing");
+  if (kind.username.size() > 255) reader.member("username").complain("is longer than 255 bytes");
+  if (kind.password.size() > 255) reader.member("password").complain("is longer than 255 bytes");
+  if (kind.username.empty() && !kind.password.empty()) {
+    reader.complain("\"password\" needs a \"username\"");
+  }
+}
+
+template <class Kind>
+void read_outbound_as(const Reader& reader, Outbound& out) {
+  Typed<Kind> typed;
+  const auto fields = outbound_fields<Kind>();
+  const std::size_t before = reader.problems().size();
+  read_object<Typed<Kind>>(reader, fields, typed);
+  if constexpr (requires { typed.kind.server; }) {
+    if (reader.problems().size() == before) check_server(reader, typed.kind);
+  }
+  out = {std::move(typed.tag), std::move(typed.dial), std::move(typed.kind)};
+}
+
+/// The value of "type"; complains and is empty unless it is one of `known`.
+std::string read_type(const Reader& reader, std::span<const std::string_view> known) {
+  if (!reader.is_object()) return "";
+  std::string choices;
+  for (const std::string_view name : known) {
+    choices += (choices.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+  }
+  if (!reader.value().contains("type")) {
+    reader.complain("\"type\" is missing: " + choices);
+    return "";
+  }
+  const Reader type = reader.member("type");
+  std::string text;
+  read(type, text);
+  if (std::ranges::find(known, text) != known.end()) return text;
+  const std::string guess = nearest(text, known);
+  if (type.value().is_string()) {
+    type.complain("unknown type \"" + text + "\"; " +
+                  (guess.empty() ? "known: " + choices : "did you mean \"" + guess + "\"?"));
+  }
+  return "";
+}
+
+}  // namespace
+
+void read(const Reader& reader, Outbound& out) {
+  constexpr std::array<std::string_view, 4> kTypes{"direct", "socks", "http", "block"};
+  const std::string type = read_type(reader, kTypes);
+  if (type == "direct") read_outbound_as<Direct>(reader, out);
+  if (type == "socks") read_outbound_as<Socks>(reader, out);
+  if (type == "http") read_outbound_as<Http>(reader, out);
+  if (type == "block") read_outbound_as<Block>(reader, out);
+}
+
+namespace {
+
+void check_interface_name(const Reader& reader, const std::string& name) {
+  // dev_valid_name() in the kernel's net/core/dev.c
+  const bool valid = name.size() <= 15 && name != "." && name != ".." &&
+                     name.find_first_of("/: \t\n%") == std::string::npos;
+  if (!valid) reader.member("interface_name").complain("is no interface name (1 to 15 characters)");
+}
+
+}  // namespace
+
+void read(const Reader& reader, TunInbound& out) {
+  constexpr std::array<std::string_view, 1> kTypes{"tun"};
+  if (read_type(reader, kTypes).empty()) return;
+  const std::size_t before = reader.problems().size();
+  read_object<TunInbound>(reader, kTunFields, out);
+  check_interface_name(reader, out.interface_name);
+  if (out.address.empty() && reader.problems().size() == before) {
+    reader.complain("\"address\" is missing, for example [\"172.18.0.1/30\", "
+                    "\"fdfe:dcba:9876::1/126\"]");
+  }
+  for (const Prefix& prefix : out.address) {
+    const IpAddr& address = prefix.address;
+    if (address.is_multicast() || address.is_loopback() || address.is_unspecified()) {
+      reader.member("address").complain(prefix.text() + " is no address for an interface");
+    }
+  }
+}
+
+namespace {
+
+// ---- route --------------------------------------------------------------------------------------
+
+void read_ip_version(const Reader& reader, RouteRule& rule) {
+  std::uint64_t version = 0;
+  if (reader.value() != 4 && reader.value() != 6) return reader.expected("4 or 6");
+  read_number(reader, 4, 6, version);
+  rule.ip_version = version == 4 ? Family::v4 : Family::v6;
+}
+
+void read_ports(const Reader& reader, std::vector<PortRange>& out) {
+  for (const Reader& element : reader.list()) {
+    std::uint16_t port = 0;
+    read_port(element, port);
+    out.push_back({port, port});
+  }
+}
+
+void read_ranges(const Reader& reader, std::vector<PortRange>& out) {
+  for (const Reader& element : reader.list()) {
+    PortRange range;
+    read_port_range(element, range);
+    out.push_back(range);
+  }
+}
+
+void read_action(const Reader& reader, RouteRule& rule) {
+  if (reader.value() == "route") {
+    rule.action = Action::route;
+  } else if (reader.value() == "reject") {
+    if (rule.action != Action::drop) rule.action = Action::reject;
+  } else {
+    reader.expected("\"route\" or \"reject\"");
+  }
+}
+
+void read_method(const Reader& reader, RouteRule& rule) {
+  if (reader.value() == "drop") {
+    rule.action = Action::drop;
+  } else if (reader.value() != "default") {
+    reader.expected("\"default\" or \"drop\"");
+  }
+}
+
+constexpr std::array<Field<RouteRule>, 15> kRuleFields{{
+    {"inbound", kTexts, into<&RouteRule::inbound>},
+    {"ip_version", "4 or 6", read_ip_version},
+    {"network", "\"tcp\", \"udp\" or a list of both", into<&RouteRule::network>},
+    {"ip_cidr", kPrefixes, into<&RouteRule::ip_cidr>},
+    {"ip_is_private", kBool, into<&RouteRule::ip_is_private>},
+    {"source_ip_cidr", kPrefixes, into<&RouteRule::source_ip_cidr>},
+    {"source_ip_is_private", kBool, into<&RouteRule::source_ip_is_private>},
+    {"port", kPorts, [](const Reader& reader, RouteRule& rule) { read_ports(reader, rule.port); }},
+    {"port_range", kRanges,
+     [](const Reader& reader, RouteRule& rule) { read_ranges(reader, rule.port); }},
+    {"source_port", kPorts,
+     [](const Reader& reader, RouteRule& rule) { read_ports(reader, rule.source_port); }},
+    {"source_port_range", kRanges,
+     [](const Reader& reader, RouteRule& rule) { read_ranges(reader, rule.source_port); }},
+    {"invert", kBool, into<&RouteRule::invert>},
+    {"action", "\"route\" or \"reject\"", read_action},
+    {"method", "\"default\" or \"drop\"", read_method},
+    {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
+}};
+
+bool has_condition(const RouteRule& rule) {
+  return !rule.inbound.empty() || rule.ip_version || !rule.network.empty() ||
+         !rule.ip_cidr.empty() || rule.ip_is_private || !rule.source_ip_cidr.empty() ||
+         rule.source_ip_is_private || !rule.port.empty() || !rule.source_port.empty();
+}
+
+}  // namespace
+
+void read(const Reader& reader, RouteRule& rule) {
+  const std::size_t before = reader.problems().size();
+  read_object<RouteRule>(reader, kRuleFields, rule);
+  if (reader.problems().size() != before) return;
+  const Json& json = reader.value();
+  const bool rejects = json.contains("action") && json["action"] == "reject";
+  if (!has_condition(rule)) reader.complain("has no condition: it would match every flow");
+  if (json.contains("method") && !rejects) reader.complain("\"method\" needs action \"reject\"");
+  if (rejects && !rule.outbound.empty()) reader.complain("\"reject\" takes no \"outbound\"");
+  if (!rejects && rule.outbound.empty()) reader.complain("\"outbound\" is missing");
+}
+
+namespace {
+
+constexpr std::array<Field<Route>, 3> kRouteFields{{
+    {"rules", "a list of rules", into<&Route::rules>},
+    {"final", "the tag of an outbound", into<&Route::final>},
+    {"default_mark", "a mark", into<&Route::default_mark>},
+}};
+
+// ---- the whole ----------------------------------------------------------------------------------
+
+constexpr std::array<Field<Config>, 4> kConfigFields{{
+    {"log", "an object",
+     [](const Reader& reader, Config& out) { read_object<Log>(reader, kLogFields, out.log); }},
+    {"inbounds", "a list of inbounds", into<&Config::inbounds>},
+    {"outbounds", "a list of outbounds", into<&Config::outbounds>},
+    {"route", "an object",
+     [](const Reader& reader, Config& out) {
+       read_object<Route>(reader, kRouteFields, out.route);
+     }},
+}};
+
+template <class T>
+std::set<std::string> check_tags(const Reader& root, const char* list,
+                                 const std::vector<T>& items) {
+  std::set<std::string> tags;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i].tag.empty() || tags.insert(items[i].tag).second) continue;
+    root.problems().push_back({std::string(list) + "[" + std::to_string(i) + "].tag",
+                               "\"" + items[i].tag + "\" is used twice"});
+  }
+  return tags;
+}
+
+void check_reference(Problems& problems, std::string where, const std::string& tag,
+                     const std::set<std::string>& tags, const char* what) {
+  if (tag.empty() || tags.contains(tag)) return;
+  const std::vector<std::string_view> names(tags.begin(), tags.end());
+  const std::string guess = nearest(tag, names);
+  problems.push_back({std::move(where), std::string("no ") + what + " has the tag \"" + tag + "\"" +
+                                            (guess.empty() ? "" : "; did you mean \"" + guess +
+                                                                      "\"?")});
+}
+
+/// What concerns more than one object. Runs even when objects had problems of their own.
+void check_whole(const Reader& root, const Config& config) {
+  Problems& problems = root.problems();
+  const auto inbounds = check_tags(root, "inbounds", config.inbounds);
+  const auto outbounds = check_tags(root, "outbounds", config.outbounds);
+  if (config.inbounds.empty() && !root.value().contains("inbounds")) {
+    root.complain("\"inbounds\" is missing: one of type \"tun\" is needed");
+  }
+  std::set<std::string> interfaces;
+  std::set<IpAddr> addresses;
+  for (std::size_t i = 0; i < config.inbounds.size(); ++i) {
+    const TunInbound& tun = config.inbounds[i];
+    const std::string where = "inbounds[" + std::to_string(i) + "]";
+    if (!tun.interface_name.empty() && !interfaces.insert(tun.interface_name).second) {
+      problems.push_back({where + ".interface_name", "\"" + tun.interface_name +
+                                                         "\" is used twice"});
+    }
+    for (const Prefix& prefix : tun.address) {
+      if (!addresses.insert(prefix.address).second) {
+        problems.push_back({where + ".address", prefix.address.text() + " is used twice"});
+      }
+    }
+  }
+  // Tags of outbounds that failed to parse are unknown here: complaining about them would mislead.
+  const bool all_parsed = config.outbounds.size() ==
+                          (root.value().contains("outbounds") && root.value()["outbounds"].is_array()
+                               ? root.value()["outbounds"].size()
+                               : config.outbounds.size());
+  if (!all_parsed) return;
+  check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
+  for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
+    const RouteRule& rule = config.route.rules[i];
+    const std::string where = "route.rules[" + std::to_string(i) + "]";
+    check_reference(problems, where + ".outbound", rule.outbound, outbounds, "outbound");
+    for (const std::string& tag : rule.inbound) {
+      check_reference(problems, where + ".inbound", tag, inbounds, "inbound");
+    }
+  }
+}
+
+template <class T>
+void list_fields(std::vector<FieldInfo>& all, const char* object, std::span<const Field<T>> fields) {
+  for (const Field<T>& field : fields) {
+    all.push_back({object, std::string(field.name), std::string(field.expects)});
+  }
+}
+
+}  // namespace
+
+std::optional<Config> parse_value(const Json& json, Problems& problems) {
+  Config config;
+  const Reader root(json, "", problems);
+  if (!json.is_object()) {
+    problems.push_back({"1:1", "expected an object with \"inbounds\" and \"outbounds\""});
+    return std::nullopt;
+  }
+  read_object<Config>(root, kConfigFields, config);
+  check_whole(root, config);
+  if (!problems.empty()) return std::nullopt;
+  if (config.outbounds.empty()) config.outbounds.push_back({"direct", {}, Direct{}});
+  return config;
+}
+
+std::optional<Config> parse(std::string_view text, Problems& problems) {
+  const Json json = parse_json(text, problems);
+  if (json.is_null() && !problems.empty()) return std::nullopt;
+  return parse_value(json, problems);
+}
+
+std::vector<FieldInfo> all_fields() {
+  std::vector<FieldInfo> all;
+  list_fields<Config>(all, "", kConfigFields);
+  list_fields<Log>(all, "log", kLogFields);
+  list_fields<TunInbound>(all, "inbounds[]", kTunFields);
+  list_fields<Typed<Direct>>(all, "outbounds[] (direct)", outbound_fields<Direct>());
+  list_fields<Typed<Socks>>(all, "outbounds[] (socks)", outbound_fields<Socks>());
+  list_fields<Typed<Http>>(all, "outbounds[] (http)", outbound_fields<Http>());
+  list_fields<Typed<Block>>(all, "outbounds[] (block)", outbound_fields<Block>());
+  list_fields<Route>(all, "route", kRouteFields);
+  list_fields<RouteRule>(all, "route.rules[]", kRuleFields);
+  return all;
+}
+
+}  // namespace hairpin::config

@@ -1,0 +1,26 @@
+// From JSON text to a checked Config, with all that is wrong at once.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+#include "config/json.h"
+
+namespace hairpin::config {
+
+/// Empty when `problems` is not.
+std::optional<Config> parse(std::string_view text, Problems& problems);
+std::optional<Config> parse_value(const nlohmann::json& json, Problems& problems);
+
+/// One line of the table that the parser works from: the manual page is held against it.
+struct FieldInfo {
+  std::string object;   ///< "inbounds[]", "outbounds[] (socks)", …
+  std::string name;
+  std::string expects;  ///< "a duration such as \"5m\"", …
+};
+std::vector<FieldInfo> all_fields();
+
+}  // namespace hairpin::config

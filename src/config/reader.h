@@ -1,0 +1,98 @@
+// Reading JSON values into typed members, each with a path for its complaints.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+#include "config/json.h"
+
+namespace hairpin::config {
+
+/// One JSON value on its way into the configuration. Cheap to copy; all share one list of problems.
+class Reader {
+ public:
+  Reader(const nlohmann::json& value, std::string path, Problems& problems)
+      : value_(&value), path_(std::move(path)), problems_(&problems) {}
+
+  const nlohmann::json& value() const { return *value_; }
+  const std::string& path() const { return path_; }
+  Problems& problems() const { return *problems_; }
+
+  void complain(std::string message) const { problems_->push_back({path_, std::move(message)}); }
+  /// "expected X, got Y".
+  void expected(std::string_view what) const;
+
+  Reader member(const std::string& key) const;
+  Reader element(std::size_t index) const;
+  /// The elements of a list; a value that is no list is taken as a list of one.
+  std::vector<Reader> list() const;
+  bool is_object() const;  ///< Complains if not.
+
+ private:
+  const nlohmann::json* value_;
+  std::string path_;
+  Problems* problems_;
+};
+
+/// One known key of an object of type T.
+template <class T>
+struct Field {
+  std::string_view name;
+  std::string_view expects;
+  void (*read)(const Reader&, T&);
+};
+
+/// The known name nearest to `name`; empty when none is near.
+std::string nearest(std::string_view name, std::span<const std::string_view> known);
+
+/// Complains about a key that is not known. `keys` are those that are.
+void complain_unknown(const Reader& object, const std::string& key,
+                      std::span<const std::string_view> keys);
+
+/// Reads every key of `object` through one of `tables` (each for a part of the target type).
+template <class T>
+void read_object(const Reader& object, std::span<const Field<T>> fields, T& out) {
+  if (!object.is_object()) return;
+  for (const auto& [key, value] : object.value().items()) {
+    bool known = false;
+    for (const Field<T>& field : fields) {
+      if (field.name != key) continue;
+      known = true;
+      field.read(object.member(key), out);
+    }
+    if (known) continue;
+    std::vector<std::string_view> names;
+    for (const Field<T>& field : fields) names.push_back(field.name);
+    complain_unknown(object, key, names);
+  }
+}
+
+// Each writes to `out` only when the value is right, and complains otherwise.
+void read(const Reader& reader, bool& out);
+void read(const Reader& reader, std::string& out);
+void read(const Reader& reader, Duration& out);  ///< "300ms", "5s", "5m", "2h4m"
+void read(const Reader& reader, Prefix& out);
+void read(const Reader& reader, Mark& out);  ///< Number, or text as "0x2024".
+void read(const Reader& reader, Network& out);
+void read_number(const Reader& reader, std::uint64_t min, std::uint64_t max, std::uint64_t& out);
+void read_port(const Reader& reader, std::uint16_t& out);
+/// "1000:2000", ":3000", "4000:"
+void read_port_range(const Reader& reader, PortRange& out);
+
+template <class T>
+void read(const Reader& reader, std::vector<T>& out) {
+  for (const Reader& element : reader.list()) {
+    const std::size_t before = reader.problems().size();
+    T value{};
+    read(element, value);
+    if (reader.problems().size() == before) out.push_back(std::move(value));
+  }
+}
+
+std::optional<Duration> parse_duration(std::string_view text);
+
+}  // namespace hairpin::config

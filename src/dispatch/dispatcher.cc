@@ -1,0 +1,58 @@
+#include "dispatch/dispatcher.h"
+
+#include "base/log.h"
+#include "relay/tcp_relay.h"
+
+namespace hairpin::dispatch {
+
+namespace {
+
+void reset(Fd client) { platform::reset_on_close(client.get()); }
+
+const char* text(relay::Ending ending) {
+  switch (ending) {
+    case relay::Ending::closed:
+      return "closed";
+    case relay::Ending::reset:
+      return "reset";
+    case relay::Ending::idle:
+      return "idle timeout";
+  }
+  return "";
+}
+
+std::string size_text(std::uint64_t bytes) {
+  if (bytes < 10'000) return std::to_string(bytes) + " B";
+  if (bytes < 10'000'000) return std::to_string(bytes / 1000) + " kB";
+  return std::to_string(bytes / 1'000'000) + " MB";
+}
+
+}  // namespace
+
+Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
+  const route::Decision decision = decide(flow);
+  if (decision.action != config::Action::route || !outbound(decision).carries(Network::tcp)) {
+    worker_.counters.add(Count::tcp_rejected);
+    log::info("{} rejected", flow.text());
+    co_return reset(std::move(client));
+  }
+  outbound::Outbound& through = outbound(decision);
+  auto server = co_await through.connect(flow.destination);
+  if (!server) {
+    const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
+    worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
+    log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
+    co_return reset(std::move(client));
+  }
+  worker_.counters.add(Count::tcp_opened);
+  log::debug("{} via {} opened", flow.text(), through.tag());
+  relay::TcpRelay::start(worker_, Descriptor(worker_.executor(), client.release()),
+                         std::move(*server), idle,
+                         [flow, &through](const relay::Summary& summary) {
+                           log::info("{} via {} {}: {} up, {} down", flow.text(), through.tag(),
+                                     text(summary.ending), size_text(summary.sent),
+                                     size_text(summary.received));
+                         });
+}
+
+}  // namespace hairpin::dispatch

@@ -1,0 +1,44 @@
+// Accepts the connections that the kernel has terminated for us.
+#pragma once
+
+#include <functional>
+
+#include "base/asio.h"
+#include "base/fd.h"
+#include "dispatch/dispatcher.h"
+#include "flow/worker.h"
+#include "nat/translate.h"
+
+namespace hairpin::dispatch {
+
+/// What a listener knows about the link its flows come from.
+struct Capture {
+  const nat::Translator& translator;
+  std::size_t inbound;  ///< Index in Config::inbounds.
+  /// The capturing interface's own addresses: what a socket of this host has that is routed there.
+  std::vector<IpAddr> addresses;
+};
+
+class TcpListener {
+ public:
+  /// `listener` is a transparent, listening socket.
+  TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture, Fd listener,
+              Clock::duration idle);
+  void start();
+  void stop();
+
+ private:
+  void wait();
+  void accept_all();
+  void refuse_one();
+  void admit(Fd client);
+
+  Worker& worker_;
+  Dispatcher& dispatcher_;
+  const Capture& capture_;
+  Descriptor listener_;
+  Clock::duration idle_;
+  Fd reserve_;  ///< Given up for a moment when there are no descriptors left.
+};
+
+}  // namespace hairpin::dispatch

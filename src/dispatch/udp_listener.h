@@ -1,0 +1,94 @@
+// Takes datagrams that the kernel has reassembled and checked for us, and keeps an association for
+// each client endpoint.
+//
+// How it works
+//
+// An association is keyed by the client's address and port alone, so that all its datagrams, to
+// whatever destination, leave from one socket per outbound, and whatever comes to that socket goes
+// to the client: endpoint-independent mapping and filtering (RFC 4787, REQ-1 and REQ-8). It ends
+// when it has been silent for as long as its kind allows:
+//
+//   dns       only port 53 was asked                    10 s
+//   one_way   nothing has come back yet                 30 s
+//   two_way   something has                             udp_timeout (5 min; REQ-5: at least 2 min)
+//
+// or when a new one needs its place: there are at most udp_nat_max per worker, and the one that was
+// used least recently goes.
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "base/asio.h"
+#include "base/fd.h"
+#include "dispatch/dispatcher.h"
+#include "dispatch/tcp_listener.h"
+#include "flow/worker.h"
+
+namespace hairpin::dispatch {
+
+/// Brings answers to the clients of one link.
+class UdpReturn {
+ public:
+  virtual ~UdpReturn() = default;
+  /// A datagram `from` a remote `to` a client: `size` bytes at `offset` in `buffer`, with at least
+  /// nat::kUdpHeadroom and a virtio header's bytes before it, which may be overwritten.
+  virtual void answer(const Endpoint& from, const Endpoint& to, std::span<std::byte> buffer,
+                      std::size_t offset, std::size_t size) = 0;
+  /// The client's datagram to `to` cannot be carried: ICMP port unreachable.
+  virtual void refuse(const Endpoint& client, const Endpoint& to,
+                      std::span<const std::byte> payload) = 0;
+};
+
+struct UdpLimits {
+  std::size_t associations;       ///< Per worker.
+  Clock::duration two_way;
+};
+
+class UdpAssociations {
+ public:
+  UdpAssociations(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
+                  UdpReturn& back, UdpLimits limits);
+  ~UdpAssociations();
+
+  /// A client's datagram. `payload` is valid during the call.
+  void take(const Flow& flow, std::span<const std::byte> payload);
+  void clear();
+
+ private:
+  class Association;
+  using Handle = std::shared_ptr<Association>;
+
+  Association* find_or_open(const Flow& flow);
+  void close(Association& association, const char* why);
+
+  Worker& worker_;
+  Dispatcher& dispatcher_;
+  const Capture& capture_;
+  UdpReturn& back_;
+  UdpLimits limits_;
+  std::unordered_map<Endpoint, Handle, EndpointHash> by_client_;
+  struct Recency;  ///< Least recently used first.
+  std::unique_ptr<Recency> recency_;
+};
+
+class UdpListener {
+ public:
+  /// `socket` is from platform::open_transparent_udp.
+  UdpListener(Worker& worker, UdpAssociations& associations, const Capture& capture, Fd socket);
+  void start() { wait(); }
+  void stop();
+
+ private:
+  void wait();
+  void receive();
+
+  Worker& worker_;
+  UdpAssociations& associations_;
+  const Capture& capture_;
+  Descriptor socket_;
+};
+
+}  // namespace hairpin::dispatch

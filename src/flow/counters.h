@@ -1,0 +1,71 @@
+// One counter per outcome: nothing is refused or dropped in silence. Each worker counts for itself;
+// sums are made when somebody asks.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "nat/translate.h"
+
+namespace hairpin {
+
+enum class Count : std::uint8_t {
+  tcp_opened,
+  tcp_closed,
+  tcp_rejected,        ///< By rule or by a block outbound.
+  tcp_dial_failed,     ///< The outbound could not connect.
+  tcp_reset,           ///< Ended by RST of either side.
+  tcp_idle_timeout,
+  tcp_looped,          ///< Our own traffic came back to us.
+  tcp_no_descriptor,   ///< Refused because the limit of open files was reached.
+  udp_opened,          ///< Associations.
+  udp_closed,
+  udp_evicted,         ///< The oldest had to go: udp_nat_max.
+  udp_rejected,        ///< Datagrams, by rule, block, or an outbound without UDP.
+  udp_dial_failed,
+  udp_looped,
+  udp_no_descriptor,
+  udp_queue_full,      ///< Datagrams dropped while an association was being opened.
+  udp_send_failed,     ///< Datagrams that the kernel would not send.
+  udp_in,              ///< Datagrams from clients.
+  udp_out,             ///< Datagrams to clients.
+  tun_read_error,
+  tun_write_error,     ///< Packets that a device would not take.
+  count_
+};
+inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
+inline constexpr std::array<std::string_view, kCounts> kCountNames{
+    "tcp_opened",      "tcp_closed",        "tcp_rejected",   "tcp_dial_failed",
+    "tcp_reset",       "tcp_idle_timeout",  "tcp_looped",     "tcp_no_descriptor",
+    "udp_opened",      "udp_closed",        "udp_evicted",    "udp_rejected",
+    "udp_dial_failed", "udp_looped",        "udp_no_descriptor", "udp_queue_full",
+    "udp_send_failed", "udp_in",            "udp_out",        "tun_read_error",
+    "tun_write_error"};
+
+/// Written by one thread, read by any.
+class Counters {
+ public:
+  void add(Count what, std::uint64_t amount = 1) {
+    bump(counts_[static_cast<std::size_t>(what)], amount);
+  }
+  void add_outer(nat::Verdict verdict) { bump(outer_[static_cast<std::size_t>(verdict)], 1); }
+  void add_inner(nat::Verdict verdict) { bump(inner_[static_cast<std::size_t>(verdict)], 1); }
+
+  std::uint64_t get(std::size_t index) const { return counts_[index].load(kRelaxed); }
+  std::uint64_t outer(std::size_t verdict) const { return outer_[verdict].load(kRelaxed); }
+  std::uint64_t inner(std::size_t verdict) const { return inner_[verdict].load(kRelaxed); }
+
+ private:
+  using Cell = std::atomic<std::uint64_t>;
+  static constexpr auto kRelaxed = std::memory_order_relaxed;
+  /// No read-modify-write: there is one writer.
+  static void bump(Cell& cell, std::uint64_t by) { cell.store(cell.load(kRelaxed) + by, kRelaxed); }
+
+  std::array<Cell, kCounts> counts_{};
+  std::array<Cell, nat::kVerdicts> outer_{};
+  std::array<Cell, nat::kVerdicts> inner_{};
+};
+
+}  // namespace hairpin

@@ -1,0 +1,42 @@
+// One thread, and what its flows share. A flow stays on the worker that accepted it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "base/asio.h"
+#include "flow/counters.h"
+#include "flow/loop_guard.h"
+#include "flow/watchdog.h"
+#include "platform/sockets.h"
+#include "platform/splice.h"
+
+namespace hairpin {
+
+struct Worker {
+  explicit Worker(LoopGuard& guard) : loop_guard(guard) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Bytes read at once while a flow is still small.
+  static constexpr std::size_t kScratch = 64 * 1024;
+  /// Bytes free before each received payload: IP, UDP, and the header of a TUN or of SOCKS5.
+  static constexpr std::size_t kHeadroom = 64;
+  static constexpr std::size_t kBatch = 16;        ///< Datagrams per recvmmsg.
+  static constexpr std::size_t kIdlePipes = 32;    ///< Two descriptors each.
+
+  Executor executor() { return context.get_executor(); }
+
+  // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
+  Counters counters;
+  LoopGuard& loop_guard;
+  platform::PipePool pipes{kIdlePipes};
+  platform::DatagramBatch datagrams{kBatch, kHeadroom};
+  std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.
+  asio::io_context context{1};
+  Watchdog watchdog{context.get_executor()};
+};
+
+}  // namespace hairpin

@@ -1,0 +1,119 @@
+#include <boost/version.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "app/commands.h"
+#include "app/diagnose.h"
+#include "base/log.h"
+#include "cli/command_line.h"
+#include "config/parse.h"
+
+namespace {
+
+using namespace hairpin;  // NOLINT(google-build-using-namespace): this is main()
+
+Result<> read_all(const std::string& path, std::string& out) {
+  std::ostringstream text;
+  errno = 0;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    std::ifstream file(path);
+    if (!file) return last_error("read " + path);
+    text << file.rdbuf();
+    if (text.fail() && errno != 0) return last_error("read " + path);
+  }
+  out = text.str();
+  return {};
+}
+
+/// The checked configuration, or what is wrong on standard error.
+std::optional<config::Config> load(const cli::Source& source) {
+  config::Problems problems;
+  std::optional<config::Config> config;
+  std::string name = "command line";
+  if (source.file.empty()) {
+    config = config::parse_value(source.options, problems);
+  } else {
+    name = source.file == "-" ? "standard input" : source.file;
+    std::string text;
+    if (auto read = read_all(source.file, text); !read) {
+      std::fprintf(stderr, "hairpin: %s\n", read.error().text().c_str());
+      return std::nullopt;
+    }
+    config = config::parse(text, problems);
+  }
+  for (const config::Problem& problem : problems) {
+    const std::string where = problem.where.empty() ? "" : problem.where + ": ";
+    std::fprintf(stderr, "%s: %s%s\n", name.c_str(), where.c_str(), problem.message.c_str());
+  }
+  return config;
+}
+
+int start_log(const config::Log& settings) {
+  if (settings.disabled) return app::kExitOk;
+  auto started = log::start({settings.level, settings.output, settings.timestamp});
+  if (started) return app::kExitOk;
+  std::fprintf(stderr, "hairpin: %s\n", started.error().text().c_str());
+  return app::kExitConfig;
+}
+
+struct Perform {
+  int operator()(const cli::Run& run) const {
+    auto config = load(run.source);
+    if (!config) return app::kExitConfig;
+    if (run.log_level) {
+      const auto level = log::parse_level(*run.log_level);
+      if (!level) {
+        std::fprintf(stderr, "hairpin: --log-level: unknown level \"%s\"\n", run.log_level->c_str());
+        return app::kExitUsage;
+      }
+      config->log.level = *level;
+    }
+    if (const int status = start_log(config->log); status != app::kExitOk) return status;
+    return app::run(*config);
+  }
+  int operator()(const cli::Check& check) const {
+    if (!load(check.source)) return app::kExitConfig;
+    std::printf("%s: valid\n", check.source.file.c_str());
+    return app::kExitOk;
+  }
+  int operator()(const cli::Exec& exec) const {
+    auto options = exec.options;
+    if (!options.contains("log")) options["log"]["level"] = "error";  // the command has the stage
+    const auto config = load({"", options});
+    if (!config) return app::kExitConfig;
+    if (const int status = start_log(config->log); status != app::kExitOk) return status;
+    return app::exec(*config, {exec.command, exec.dns});
+  }
+  int operator()(const cli::Version&) const {
+    std::printf("hairpin %s\nBoost %d.%d.%d, %s\n", HAIRPIN_VERSION, BOOST_VERSION / 100000,
+                BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100, HAIRPIN_BUILD);
+    return app::kExitOk;
+  }
+  int operator()(const cli::Help& help) const {
+    std::fputs(help.text.c_str(), stdout);
+    return app::kExitOk;
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const auto command = cli::parse(argc, argv);
+    if (!command) {
+      std::fprintf(stderr, "hairpin: %s\n", command.error().text().c_str());
+      return app::kExitUsage;
+    }
+    return std::visit(Perform{}, *command);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "hairpin: %s\n", failure.what());
+    return app::kExitFailure;
+  }
+}

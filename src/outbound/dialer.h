@@ -1,0 +1,78 @@
+// Opening connections: names are resolved, addresses tried in turn, one deadline over each.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "base/asio.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "flow/worker.h"
+#include "platform/sockets.h"
+
+namespace hairpin::outbound {
+
+/// A connected TCP socket of ours.
+struct Connection {
+  Descriptor socket;
+  LoopGuard::Entry guard;
+  /// What the remote sent right behind a proxy's last message: the first bytes for the client.
+  std::vector<std::byte> early;
+};
+
+/// How sockets of one outbound are opened.
+struct DialOptions {
+  platform::Binding binding;
+  config::Duration connect_timeout;
+};
+
+Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);
+/// Resolves, and tries each address until one connects.
+Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
+                              const DialOptions& options);
+
+/// All addresses of a host name (or the one that it spells), in the system's order of preference.
+Task<Result<std::vector<Endpoint>>> resolve(Worker& worker, const config::Server& server);
+
+/// The client's side of a handshake: messages out, messages in, within one deadline.
+class Handshake {
+ public:
+  /// Both must outlive the handshake.
+  Handshake(Worker& worker, Descriptor& socket, Clock::duration timeout)
+      : socket_(socket), deadline_(worker.watchdog, socket, timeout) {}
+
+  Task<Result<>> send(std::span<const std::byte> message);
+
+  /// Receives until `parse`, given all bytes so far, answers with a message (its member `size` tells
+  /// how many bytes it took) or an error. At most `max` bytes are waited for.
+  template <class Parse>
+  auto receive(Parse parse, std::size_t max)
+      -> Task<Result<typename std::invoke_result_t<Parse, std::span<const std::byte>>::value_type::
+                         value_type>> {
+    for (;;) {
+      auto parsed = parse(std::span<const std::byte>(received_));
+      if (!parsed) co_return parsed.error();
+      if (parsed->has_value()) {
+        auto message = std::move(**parsed);
+        received_.erase(received_.begin(),
+                        received_.begin() + static_cast<std::ptrdiff_t>(message.size));
+        co_return message;
+      }
+      if (received_.size() >= max) co_return Error{"the proxy's answer is too long"};
+      if (auto more = co_await receive_more(); !more) co_return more.error();
+    }
+  }
+
+  /// Bytes received behind the last message.
+  std::vector<std::byte> take_rest() { return std::move(received_); }
+
+ private:
+  Task<Result<>> receive_more();
+
+  Descriptor& socket_;
+  Deadline deadline_;
+  std::vector<std::byte> received_;
+};
+
+}  // namespace hairpin::outbound

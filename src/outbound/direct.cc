@@ -1,0 +1,49 @@
+#include "outbound/direct.h"
+
+#include <array>
+#include <optional>
+
+#include "outbound/udp_socket.h"
+
+namespace hairpin::outbound {
+
+namespace {
+
+/// One unconnected socket per family, opened when a destination of that family is first used.
+class DirectPath final : public UdpPath {
+ public:
+  DirectPath(Worker& worker, const DialOptions& options, UdpSink& sink)
+      : worker_(worker), binding_(options.binding), sink_(sink) {}
+
+  void send(const Endpoint& to, std::span<const std::byte> payload) override {
+    auto& socket = sockets_[to.address.is_v4() ? 0 : 1];
+    if (!socket) {
+      auto opened = UdpSocket::open(
+          worker_, to.address.family(), binding_,
+          [this](const platform::Datagram& datagram, std::span<std::byte> buffer) {
+            sink_.deliver(datagram.source, buffer, datagram.offset, datagram.size);
+          });
+      if (!opened) return sink_.failed(opened.error());
+      socket = std::move(*opened);
+    }
+    if (!socket->send({}, payload, to)) worker_.counters.add(Count::udp_send_failed);
+  }
+
+ private:
+  Worker& worker_;
+  const platform::Binding& binding_;
+  UdpSink& sink_;
+  std::array<std::optional<UdpSocket>, 2> sockets_;
+};
+
+}  // namespace
+
+Task<Result<Connection>> Direct::connect(const Endpoint& to) {
+  return dial(worker_, to, options_);
+}
+
+Result<std::unique_ptr<UdpPath>> Direct::open_udp(UdpSink& sink) {
+  return std::unique_ptr<UdpPath>(std::make_unique<DirectPath>(worker_, options_, sink));
+}
+
+}  // namespace hairpin::outbound

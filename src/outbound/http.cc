@@ -1,0 +1,49 @@
+#include "outbound/http.h"
+
+#include "wire/http_connect.h"
+
+namespace hairpin::outbound {
+
+namespace {
+
+/// What the proxy's refusal says about the target (RFC 9110, 15.6), as an errno.
+int status_errno(unsigned status) {
+  switch (status) {
+    case 403:
+    case 407:
+      return EACCES;
+    case 502:
+    case 503:
+      return EHOSTUNREACH;
+    case 504:
+      return ETIMEDOUT;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+Task<Result<Connection>> Http::connect(const Endpoint& to) {
+  auto connection = co_await dial(worker_, settings_.server, options_);
+  if (!connection) co_return std::move(connection.error()).in("proxy");
+  Handshake handshake(worker_, connection->socket, options_.connect_timeout);
+  std::optional<http_connect::Credentials> credentials;
+  if (!settings_.username.empty()) credentials = {settings_.username, settings_.password};
+
+  const std::string request = http_connect::request({{}, to}, credentials);
+  if (auto sent = co_await handshake.send(std::as_bytes(std::span(request))); !sent) {
+    co_return sent.error();
+  }
+  auto response = co_await handshake.receive(http_connect::parse_response, http_connect::kMaxHead);
+  if (!response) co_return response.error();
+  if (response->status / 100 != 2) {
+    co_return Error{"HTTP CONNECT " + to.text() + ": " + std::to_string(response->status) + " " +
+                        response->reason,
+                    status_errno(response->status)};
+  }
+  connection->early = handshake.take_rest();
+  co_return std::move(*connection);
+}
+
+}  // namespace hairpin::outbound

@@ -1,0 +1,62 @@
+// The ways out. One object per configured outbound and worker: nothing is shared between threads.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/asio.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "flow/worker.h"
+#include "outbound/dialer.h"
+
+namespace hairpin::outbound {
+
+/// Who takes what comes back for one UDP association.
+class UdpSink {
+ public:
+  virtual ~UdpSink() = default;
+  /// A datagram from `from`: `size` bytes at `offset` in `buffer`; what is before it may be
+  /// overwritten (at least Worker::kHeadroom bytes). Valid during the call only.
+  virtual void deliver(const Endpoint& from, std::span<std::byte> buffer, std::size_t offset,
+                       std::size_t size) = 0;
+  /// The path is of no more use. It must not be destroyed during the call.
+  virtual void failed(const Error& error) = 0;
+};
+
+/// One client's way through one outbound: any remote may be sent to, and any may answer
+/// (endpoint-independent mapping and filtering, RFC 4787). Closed by its destructor.
+class UdpPath {
+ public:
+  virtual ~UdpPath() = default;
+  virtual void send(const Endpoint& to, std::span<const std::byte> payload) = 0;
+};
+
+class Outbound {
+ public:
+  explicit Outbound(std::string tag) : tag_(std::move(tag)) {}
+  virtual ~Outbound() = default;
+  Outbound(const Outbound&) = delete;
+  Outbound& operator=(const Outbound&) = delete;
+
+  const std::string& tag() const { return tag_; }
+  /// False when flows of this kind end here: TCP is reset, UDP answered with ICMP.
+  virtual bool carries(config::Network network) const = 0;
+  /// Requires: carries(tcp).
+  virtual Task<Result<Connection>> connect(const Endpoint& to) = 0;
+  /// Requires: carries(udp). `sink` must outlive the path.
+  virtual Result<std::unique_ptr<UdpPath>> open_udp(UdpSink& sink) = 0;
+
+ private:
+  std::string tag_;
+};
+
+/// All outbounds of a configuration, in its order, for one worker. With `mark_sockets` false no
+/// socket is marked: they are in another network namespace than what is captured.
+std::vector<std::unique_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
+                                                      bool mark_sockets);
+
+}  // namespace hairpin::outbound

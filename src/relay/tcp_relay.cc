@@ -1,0 +1,176 @@
+#include "relay/tcp_relay.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace hairpin::relay {
+
+namespace {
+
+/// Bytes. Below, copying is cheaper than two more system calls and a pipe.
+constexpr std::uint64_t kSpliceAfter = 64 * 1024;
+/// Rounds before the other flows of the worker have a turn.
+constexpr int kRounds = 8;
+
+bool would_block(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
+
+}  // namespace
+
+void TcpRelay::start(Worker& worker, Descriptor client, outbound::Connection server,
+                     Clock::duration idle, Done done) {
+  const boost::intrusive_ptr<TcpRelay> relay(
+      new TcpRelay(worker, std::move(client), std::move(server), idle, std::move(done)));
+  worker.watchdog.watch(*relay);
+  relay->run(relay->down_);
+  if (!relay->finished_) relay->run(relay->up_);
+}
+
+TcpRelay::TcpRelay(Worker& worker, Descriptor client, outbound::Connection server,
+                   Clock::duration idle, Done done)
+    : worker_(worker),
+      client_(std::move(client)),
+      server_(std::move(server)),
+      idle_(idle),
+      done_(std::move(done)) {
+  down_.rest = std::move(server_.early);
+}
+
+void TcpRelay::run(Half& half) {
+  for (int round = 0; round < kRounds; ++round) {
+    switch (step(half)) {
+      case Step::again:
+        continue;
+      case Step::wait_read:
+        return wait(half, Wait::wait_read);
+      case Step::wait_write:
+        return wait(half, Wait::wait_write);
+      case Step::ended:
+        if (up_.ended && down_.ended) return finish(Ending::closed);
+        return watch_for_reset(half);
+      case Step::failed:
+        return finish(Ending::reset);
+    }
+  }
+  asio::post(worker_.executor(), [self = boost::intrusive_ptr(this), &half] {
+    if (!self->finished_) self->run(half);
+  });
+}
+
+TcpRelay::Step TcpRelay::step(Half& half) {
+  if (const Step flushed = flush(half); flushed != Step::again) return flushed;
+  if (half.source_ended) return end_half(half);
+  return half.moved < kSpliceAfter ? fill_by_copy(half) : fill_by_splice(half);
+}
+
+TcpRelay::Step TcpRelay::flush(Half& half) {
+  while (!half.rest.empty()) {
+    const ssize_t sent = ::send(half.to.native_handle(), half.rest.data(), half.rest.size(),
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) return would_block(errno) ? Step::wait_write : Step::failed;
+    half.moved += static_cast<std::uint64_t>(sent);
+    if (static_cast<std::size_t>(sent) == half.rest.size()) {
+      half.rest = {};  // give the memory back, not only the content
+    } else {
+      half.rest.erase(half.rest.begin(), half.rest.begin() + sent);
+    }
+  }
+  while (half.pipe && half.pipe->filled > 0) {
+    const auto sent = platform::splice_out(*half.pipe, half.to.native_handle());
+    if (!sent) return would_block(sent.error().code) ? Step::wait_write : Step::failed;
+    half.moved += *sent;
+  }
+  return Step::again;
+}
+
+TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
+  auto& scratch = worker_.scratch;
+  const ssize_t got = ::recv(half.from.native_handle(), scratch.data(), scratch.size(),
+                             MSG_DONTWAIT);
+  if (got < 0) return would_block(errno) ? Step::wait_read : Step::failed;
+  last_activity_ = Clock::now();
+  if (got == 0) {
+    half.source_ended = true;
+    return Step::again;
+  }
+  const auto size = static_cast<std::size_t>(got);
+  const ssize_t sent =
+      ::send(half.to.native_handle(), scratch.data(), size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && !would_block(errno)) return Step::failed;
+  const std::size_t written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  half.moved += written;
+  if (written < size) half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
+                                       scratch.begin() + static_cast<std::ptrdiff_t>(size));
+  return Step::again;
+}
+
+TcpRelay::Step TcpRelay::fill_by_splice(Half& half) {
+  if (!half.pipe) {
+    auto pipe = worker_.pipes.acquire();
+    if (!pipe) return fill_by_copy(half);  // out of descriptors: slower, but it goes on
+    half.pipe = std::move(*pipe);
+  }
+  const auto got = platform::splice_in(half.from.native_handle(), *half.pipe);
+  if (!got) {
+    if (!would_block(got.error().code)) return Step::failed;
+    give_back_pipe(half);
+    return Step::wait_read;
+  }
+  last_activity_ = Clock::now();
+  if (*got == 0) half.source_ended = true;
+  return Step::again;
+}
+
+TcpRelay::Step TcpRelay::end_half(Half& half) {
+  give_back_pipe(half);
+  half.ended = true;
+  // ENOTCONN: the other side is gone already; its own half learns that as a reset.
+  ::shutdown(half.to.native_handle(), SHUT_WR);
+  return Step::ended;
+}
+
+void TcpRelay::give_back_pipe(Half& half) {
+  if (!half.pipe) return;
+  worker_.pipes.release(std::move(*half.pipe));
+  half.pipe.reset();
+}
+
+void TcpRelay::wait(Half& half, Wait::wait_type what) {
+  auto& descriptor = what == Wait::wait_read ? half.from : half.to;
+  descriptor.async_wait(
+      what, [self = boost::intrusive_ptr(this), &half](const boost::system::error_code& ec) {
+        if (!ec && !self->finished_) self->run(half);
+      });
+}
+
+void TcpRelay::watch_for_reset(Half& half) {
+  // The stream of `from` has ended, so nobody reads it any more; but its owner may still reset the
+  // connection while the other half goes on, and the other side must learn that.
+  half.from.async_wait(Wait::wait_error, [self = boost::intrusive_ptr(this),
+                                          &half](const boost::system::error_code& ec) {
+    if (ec || self->finished_) return;
+    if (platform::take_socket_error(half.from.native_handle()) != 0) self->finish(Ending::reset);
+  });
+}
+
+void TcpRelay::finish(Ending ending) {
+  if (finished_) return;
+  finished_ = true;
+  const boost::intrusive_ptr<TcpRelay> keep(this);  // the waits that end below drop theirs
+  if (is_linked()) unlink();
+  give_back_pipe(up_);
+  give_back_pipe(down_);
+  if (ending != Ending::closed) {
+    platform::reset_on_close(client_.native_handle());
+    platform::reset_on_close(server_.socket.native_handle());
+  }
+  boost::system::error_code ignored;
+  client_.close(ignored);
+  server_.socket.close(ignored);
+  worker_.counters.add(Count::tcp_closed);
+  if (ending == Ending::reset) worker_.counters.add(Count::tcp_reset);
+  if (ending == Ending::idle) worker_.counters.add(Count::tcp_idle_timeout);
+  std::exchange(done_, nullptr)({ending, up_.moved, down_.moved});
+}
+
+}  // namespace hairpin::relay

@@ -1,0 +1,229 @@
+#include "stack/system_tun.h"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/log.h"
+#include "nft/apply.h"
+#include "nft/plan.h"
+#include "platform/interface.h"
+#include "platform/sockets.h"
+
+namespace hairpin::stack {
+
+namespace {
+
+/// Marks and tables are numbered by the inner device's index, which is unique in its namespace: any
+/// number of instances can run side by side. "HP" keeps clear of the small numbers people choose,
+/// and of the bits that other programs mask (0x4000, 0x8000, 0xff0000 with bits 18 and 19).
+constexpr std::uint32_t kNumberBase = 0x48500000;
+constexpr std::uint32_t kDeliverBit = 0x00008000;  ///< Tells the table for local delivery.
+
+/// Before all rules that people write, which must not see translated packets: only "local" (0) is
+/// earlier.
+constexpr RulePriority kDeliverPriority{90};
+constexpr RulePriority kAnswerPriority{91};
+
+/// Packets. A burst of one worker's turn must fit: windows of several flows, read in one go.
+constexpr unsigned kQueueLength = 4000;
+
+std::uint32_t number_of(IfIndex inner) {
+  return kNumberBase | static_cast<std::uint32_t>(inner.value());
+}
+
+std::string inner_name(const std::string& outer) {
+  constexpr std::size_t kLongest = IFNAMSIZ - 1;
+  constexpr std::string_view kSuffix = "-in";
+  return outer.substr(0, kLongest - kSuffix.size()) + std::string(kSuffix);
+}
+
+Result<platform::Tun> open_outer(const SystemTunOptions& options) {
+  const config::TunInbound& inbound = options.inbound;
+  if (options.adopt_fd >= 0) return platform::adopt_tun(options.adopt_fd, inbound.interface_name);
+  platform::TunOptions tun;
+  tun.name = inbound.interface_name;
+  tun.queues = options.workers;
+  return platform::open_tun(tun);
+}
+
+/// The addresses of a device that was handed over are its maker's business: they are only read.
+Result<std::vector<IpAddr>> settle_outer(const SystemTunOptions& options,
+                                         const platform::Tun& outer) {
+  if (options.adopt_fd >= 0) {
+    const auto index = platform::interface_index(outer.name);
+    if (!index) return index.error();
+    return platform::interface_addresses(*index);
+  }
+  const config::TunInbound& inbound = options.inbound;
+  platform::InterfaceSettings settings{inbound.address, inbound.mtu, kQueueLength};
+  if (settings.mtu == 0) settings.mtu = config::kDefaultMtu;
+  if (auto done = platform::configure_interface(outer.name, settings); !done) return done.error();
+  std::vector<IpAddr> addresses;
+  for (const Prefix& prefix : inbound.address) addresses.push_back(prefix.address);
+  return addresses;
+}
+
+Result<platform::Tun> open_inner(const SystemTunOptions& options, const platform::Tun& outer) {
+  platform::TunOptions tun;
+  tun.name = inner_name(outer.name);
+  tun.queues = static_cast<unsigned>(outer.queues.size());
+  tun.vnet_header = outer.vnet_header;
+  // What one device hands out the other must take: segment UDP on both, or on neither.
+  tun.segment_udp = outer.segments_udp;
+  auto inner = platform::open_tun(tun);
+  if (!inner) return inner;
+  const platform::InterfaceSettings settings{
+      {}, options.inbound.mtu == 0 ? config::kDefaultMtu : options.inbound.mtu, kQueueLength};
+  if (auto done = platform::configure_interface(inner->name, settings); !done) return done.error();
+  return inner;
+}
+
+/// Packets arrive on the inner device from any address of the world. A strict reverse-path filter
+/// would drop them, unless it looks the source up with the packet's mark, which leads back to the
+/// inner device (kAnswerPriority).
+Result<> pass_reverse_path_filter(const std::string& inner) {
+  auto set = platform::check_source_with_mark(inner);
+  if (set) return {};
+  const auto filter = platform::reverse_path_filter(inner);
+  if (filter && *filter != 1) return {};
+  return Error{set.error().what +
+                   ": the reverse-path filter (rp_filter) is strict and cannot be told about " +
+                   inner + "; make /proc/sys writable or set net.ipv4.conf.all.rp_filter=2",
+               set.error().code};
+}
+
+Result<FamilyListeners> open_listeners(Family family, unsigned workers, Mark mark) {
+  FamilyListeners listeners{family, {}, {}};
+  std::uint16_t port = 0;
+  for (unsigned i = 0; i < workers; ++i) {
+    auto socket = platform::listen_transparent_tcp(family, port, mark);
+    if (!socket) return std::move(socket.error()).in("TCP listener");
+    if (port == 0) {
+      const auto chosen = platform::local_port(socket->get());
+      if (!chosen) return chosen.error();
+      port = *chosen;
+    }
+    listeners.tcp.push_back(std::move(*socket));
+  }
+  for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
+    auto socket = platform::open_transparent_udp(family, mark);
+    if (!socket) return std::move(socket.error()).in("UDP listener");
+    listeners.udp.push_back(std::move(*socket));
+  }
+  return listeners;
+}
+
+Result<nft::Listeners> ports_of(const FamilyListeners& sockets) {
+  nft::Listeners listeners;
+  listeners.family = sockets.family;
+  const auto tcp = platform::local_port(sockets.tcp.front().get());
+  if (!tcp) return tcp.error();
+  listeners.tcp_port = *tcp;
+  for (const Fd& socket : sockets.udp) {
+    const auto udp = platform::local_port(socket.get());
+    if (!udp) return udp.error();
+    listeners.udp_ports.push_back(*udp);
+  }
+  return listeners;
+}
+
+Prefix everything(Family family) {
+  return {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), 0};
+}
+
+/// Rules of instances that are gone: their inner device does not exist any more.
+void remove_stale_rules() {
+  const auto rules = platform::own_rules();
+  if (!rules) return;
+  std::vector<platform::Rule> stale;
+  for (const platform::Rule& rule : *rules) {
+    const std::uint32_t index = rule.table.value() & ~(kNumberBase | kDeliverBit);
+    std::array<char, IFNAMSIZ> name{};
+    if (if_indextoname(index, name.data()) == nullptr) stale.push_back(rule);
+  }
+  close_rules(stale);
+}
+
+/// Adds the routes and rules of one family; each rule that is there goes to `rules`.
+Result<> add_policy_routing(Family family, const platform::Tun& inner, IfIndex index,
+                            std::vector<platform::Rule>& rules) {
+  const std::uint32_t number = number_of(index);
+  const Mark mark{number};
+  const TableId deliver{number | kDeliverBit};
+  const TableId answer{number};
+  // Routes go with the device, even the local one.
+  if (auto ok = platform::add_route({everything(family), index, deliver, true}); !ok) return ok;
+  if (auto ok = platform::add_route({everything(family), index, answer, false}); !ok) return ok;
+  const std::array<platform::Rule, 2> wanted{{
+      {family, kDeliverPriority, mark, inner.name, deliver},
+      {family, kAnswerPriority, mark, "", answer},
+  }};
+  for (const platform::Rule& rule : wanted) {
+    if (auto ok = platform::add_rule(rule); !ok) return ok;
+    rules.push_back(rule);
+  }
+  return {};
+}
+
+bool has_family(const std::vector<IpAddr>& addresses, Family family) {
+  return std::ranges::any_of(addresses, [family](const IpAddr& a) { return a.family() == family; });
+}
+
+}  // namespace
+
+void close_rules(const std::vector<platform::Rule>& rules) {
+  for (const platform::Rule& rule : rules) {
+    auto deleted = platform::delete_rule(rule);
+    if (!deleted && deleted.error().code != ENOENT) log::warn("{}", deleted.error().text());
+  }
+}
+
+Result<SystemTun> open_system_tun(const SystemTunOptions& options) {
+  remove_stale_rules();
+  SystemTun link;
+  auto outer = open_outer(options);
+  if (!outer) return outer.error();
+  link.outer = std::move(*outer);
+  auto addresses = settle_outer(options, link.outer);
+  if (!addresses) return addresses.error();
+  link.addresses = std::move(*addresses);
+  if (link.addresses.empty()) {
+    return Error{"interface " + link.outer.name + " has no address", EADDRNOTAVAIL};
+  }
+  auto inner = open_inner(options, link.outer);
+  if (!inner) return inner.error();
+  link.inner = std::move(*inner);
+  const auto index = platform::interface_index(link.inner.name);
+  if (!index) return index.error();
+  const Mark mark{number_of(*index)};
+
+  nft::TunLinkPolicy policy{link.outer.name, link.inner.name, mark, options.own_mark, {}};
+  // From here on there is something that does not vanish with a descriptor.
+  const auto undone = [&](Error error) {
+    close_rules(link.rules);
+    return error;
+  };
+  for (const Family family : {Family::v4, Family::v6}) {
+    if (!has_family(link.addresses, family)) continue;
+    if (family == Family::v4) {
+      if (auto ok = pass_reverse_path_filter(link.inner.name); !ok) return undone(ok.error());
+    }
+    auto listeners = open_listeners(family, options.workers, mark);
+    if (!listeners) return undone(listeners.error());
+    const auto ports = ports_of(*listeners);
+    if (!ports) return undone(ports.error());
+    policy.listeners.push_back(*ports);
+    link.listeners.push_back(std::move(*listeners));
+    if (auto ok = add_policy_routing(family, link.inner, *index, link.rules); !ok) {
+      return undone(ok.error());
+    }
+  }
+  auto owner = nft::apply(nft::plan_tun_link(policy));
+  if (!owner) return undone(owner.error());
+  link.nft_owner = std::move(*owner);
+  return link;
+}
+
+}  // namespace hairpin::stack
