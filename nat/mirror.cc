@@ -36,7 +36,8 @@ Mirror mirror6(const IpAddr& address) {
     bytes[i + 1] = static_cast<std::uint8_t>(value & 0xff);
   };
   put(12, plus(word(12), 1));
-  put(14, minus(word(14), 1));
+  const std::uint16_t last = minus(word(14), 1);
+  put(14, last == 0xffff ? 0 : last);  // both are zero in one's complement; 0 reads better
   return {address, IpAddr(bytes)};
 }
 

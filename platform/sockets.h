@@ -26,13 +26,20 @@ struct Binding {
   std::string interface;  ///< SO_BINDTODEVICE, when not empty. Not applied for loopback.
 };
 
+/// What a transparent socket serves: only what arrives on one device, and answers with a mark.
+struct TransparentBinding {
+  Family family = Family::v4;
+  std::string interface;
+  Mark mark;
+};
+
 /// Listens on all addresses of a family, on `port` (0: any free one), for connections to any address
-/// (IP_TRANSPARENT). The mark passes to accepted sockets and is on their SYN-ACKs. Several such
+/// (IP_TRANSPARENT). Device and mark pass to accepted sockets and their SYN-ACKs. Several such
 /// sockets may share one port: the kernel spreads connections over them.
-Result<Fd> listen_transparent_tcp(Family family, std::uint16_t port, Mark mark);
+Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port);
 
 /// Receives datagrams for any address and port; `DatagramBatch` tells where each was going.
-Result<Fd> open_transparent_udp(Family family, Mark mark);
+Result<Fd> open_transparent_udp(const TransparentBinding& binding);
 
 Result<std::uint16_t> local_port(int socket);
 Result<Endpoint> local_endpoint(int socket);

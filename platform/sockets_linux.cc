@@ -33,7 +33,16 @@ Result<Fd> open_socket(Family family, int type) {
   return fd;
 }
 
-Result<Fd> open_transparent(Family family, int type, Mark mark) {
+Result<> bind_to_device(int socket, const std::string& interface) {
+  if (::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, interface.data(),
+                   static_cast<socklen_t>(interface.size())) != 0) {
+    return last_error("SO_BINDTODEVICE " + interface);
+  }
+  return {};
+}
+
+Result<Fd> open_transparent(const TransparentBinding& binding, int type) {
+  const Family family = binding.family;
   auto fd = open_socket(family, type);
   if (!fd) return fd;
   const int socket = fd->get();
@@ -43,7 +52,8 @@ Result<Fd> open_transparent(Family family, int type, Mark mark) {
     ok = set(socket, SOL_IPV6, IPV6_TRANSPARENT, 1, "IPV6_TRANSPARENT");
     if (ok) ok = set(socket, SOL_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
   }
-  if (ok) ok = set(socket, SOL_SOCKET, SO_MARK, static_cast<int>(mark.value()), "SO_MARK");
+  if (ok) ok = set(socket, SOL_SOCKET, SO_MARK, static_cast<int>(binding.mark.value()), "SO_MARK");
+  if (ok) ok = bind_to_device(socket, binding.interface);
   if (!ok) return ok.error();
   return fd;
 }
@@ -66,27 +76,26 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
         set(fd->get(), SOL_SOCKET, SO_MARK, static_cast<int>(binding.mark.value()), "SO_MARK");
     if (!marked) return marked.error();
   }
-  if (may_bind && !binding.interface.empty() &&
-      ::setsockopt(fd->get(), SOL_SOCKET, SO_BINDTODEVICE, binding.interface.data(),
-                   static_cast<socklen_t>(binding.interface.size())) != 0) {
-    return last_error("SO_BINDTODEVICE " + binding.interface);
+  if (may_bind && !binding.interface.empty()) {
+    if (auto bound = bind_to_device(fd->get(), binding.interface); !bound) return bound.error();
   }
   return fd;
 }
 
 }  // namespace
 
-Result<Fd> listen_transparent_tcp(Family family, std::uint16_t port, Mark mark) {
-  auto fd = open_transparent(family, SOCK_STREAM, mark);
+Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port) {
+  auto fd = open_transparent(binding, SOCK_STREAM);
   if (!fd) return fd;
   if (auto ok = set(fd->get(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"); !ok) return ok.error();
-  if (auto ok = bind_any(fd->get(), family, port); !ok) return ok.error();
+  if (auto ok = bind_any(fd->get(), binding.family, port); !ok) return ok.error();
   if (::listen(fd->get(), kListenBacklog) != 0) return last_error("listen");
   return fd;
 }
 
-Result<Fd> open_transparent_udp(Family family, Mark mark) {
-  auto fd = open_transparent(family, SOCK_DGRAM, mark);
+Result<Fd> open_transparent_udp(const TransparentBinding& binding) {
+  const Family family = binding.family;
+  auto fd = open_transparent(binding, SOCK_DGRAM);
   if (!fd) return fd;
   const int socket = fd->get();
   auto ok = family == Family::v4

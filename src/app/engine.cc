@@ -129,6 +129,40 @@ void Engine::stop() {
   links_.clear();
 }
 
+std::uint64_t Engine::total(Count what) const {
+  std::uint64_t sum = 0;
+  for (const auto& worker : workers_) {
+    sum += worker->worker.counters.get(static_cast<std::size_t>(what));
+  }
+  return sum;
+}
+
+std::uint64_t Engine::packets() const {
+  constexpr auto kForward = static_cast<std::size_t>(nat::Verdict::forward);
+  std::uint64_t sum = 0;
+  for (const auto& worker : workers_) {
+    sum += worker->worker.counters.outer(kForward) + worker->worker.counters.inner(kForward);
+  }
+  return sum;
+}
+
+void Engine::drain() {
+  constexpr auto kStep = std::chrono::milliseconds(5);
+  constexpr auto kQuiet = std::chrono::milliseconds(500);   // longer than a retransmission
+  constexpr auto kLongest = std::chrono::seconds(10);
+  const auto start = Clock::now();
+  auto moved = start;
+  for (std::uint64_t seen = packets(); total(Count::tcp_opened) != total(Count::tcp_closed);) {
+    std::this_thread::sleep_for(kStep);
+    const auto now = Clock::now();
+    if (const std::uint64_t count = packets(); count != seen) {
+      seen = count;
+      moved = now;
+    }
+    if (now - moved > kQuiet || now - start > kLongest) return;
+  }
+}
+
 std::string Engine::counters() const {
   std::string text;
   const auto put = [&text](std::string_view prefix, std::string_view name, std::uint64_t value) {

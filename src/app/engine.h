@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "flow/counters.h"
 #include "flow/loop_guard.h"
 #include "route/router.h"
 #include "stack/system_tun.h"
@@ -26,6 +27,9 @@ class Engine {
 
   /// Starts a thread for each worker. Returns at once.
   void start();
+  /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended may
+  /// have left bytes behind that the kernel is still sending.
+  void drain();
   /// Ends all flows, removes rules and devices. Idempotent.
   void stop();
 
@@ -35,6 +39,8 @@ class Engine {
  private:
   struct Link;
   struct PerWorker;
+  std::uint64_t total(Count what) const;
+  std::uint64_t packets() const;
 
   config::Config config_;
   route::Router router_;

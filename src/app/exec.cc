@@ -187,6 +187,7 @@ int exec(const config::Config& config, const ExecOptions& options) {
   const char go = 1;
   if (::write(ours.get(), &go, 1) != 1) log::error("{}", last_error("start the command").text());
   const int status = wait_and_forward(child, signals);
+  engine.drain();
   log::debug("counters: {}", engine.counters());
   return status;
 }

@@ -91,7 +91,8 @@ class UdpAssociations::Association final
   void deliver(const Endpoint& from, std::span<std::byte> buffer, std::size_t offset,
                std::size_t size) {
     last_activity_ = Clock::now();
-    ++received_;
+    // Answered: from now on another timeout holds, which may be the shorter one.
+    if (++received_ == 1) table_.worker_.watchdog.hasten(*this);
     table_.worker_.counters.add(Count::udp_out);
     table_.back_.answer(from, client(), buffer, offset, size);
   }

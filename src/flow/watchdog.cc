@@ -13,6 +13,10 @@ constexpr auto kGranularity = std::chrono::milliseconds(100);
 
 void Watchdog::watch(Watched& entry) {
   entries_.push_back(entry);
+  hasten(entry);
+}
+
+void Watchdog::hasten(const Watched& entry) {
   if (entry.deadline() < armed_) arm(entry.deadline());
 }
 

@@ -30,6 +30,8 @@ class Watchdog {
   explicit Watchdog(const Executor& executor) : timer_(executor) {}
 
   void watch(Watched& entry);
+  /// Must be called when the deadline of a watched entry has moved to an earlier time.
+  void hasten(const Watched& entry);
   void stop();
 
  private:

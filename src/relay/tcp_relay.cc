@@ -160,6 +160,10 @@ void TcpRelay::finish(Ending ending) {
   if (is_linked()) unlink();
   give_back_pipe(up_);
   give_back_pipe(down_);
+  // Counted before the peers can see it, so that whoever saw it finds it counted.
+  worker_.counters.add(Count::tcp_closed);
+  if (ending == Ending::reset) worker_.counters.add(Count::tcp_reset);
+  if (ending == Ending::idle) worker_.counters.add(Count::tcp_idle_timeout);
   if (ending != Ending::closed) {
     platform::reset_on_close(client_.native_handle());
     platform::reset_on_close(server_.socket.native_handle());
@@ -167,9 +171,6 @@ void TcpRelay::finish(Ending ending) {
   boost::system::error_code ignored;
   client_.close(ignored);
   server_.socket.close(ignored);
-  worker_.counters.add(Count::tcp_closed);
-  if (ending == Ending::reset) worker_.counters.add(Count::tcp_reset);
-  if (ending == Ending::idle) worker_.counters.add(Count::tcp_idle_timeout);
   std::exchange(done_, nullptr)({ending, up_.moved, down_.moved});
 }
 

@@ -94,11 +94,17 @@ Result<> pass_reverse_path_filter(const std::string& inner) {
                set.error().code};
 }
 
-Result<FamilyListeners> open_listeners(Family family, unsigned workers, Mark mark) {
-  FamilyListeners listeners{family, {}, {}};
+/// Bound to the inner device, for two reasons. Nobody but the translator can reach the listeners: not
+/// a neighbour who guesses the port, nor ourselves by way of another interface. And where a client
+/// uses one port for both ends (C:p → D:p), the answer that we write to the outer device has the very
+/// names of the accepted socket; the kernel would find it there at once (early demultiplexing), were
+/// it not for the device.
+Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
+                                       unsigned workers) {
+  FamilyListeners listeners{binding.family, {}, {}};
   std::uint16_t port = 0;
   for (unsigned i = 0; i < workers; ++i) {
-    auto socket = platform::listen_transparent_tcp(family, port, mark);
+    auto socket = platform::listen_transparent_tcp(binding, port);
     if (!socket) return std::move(socket.error()).in("TCP listener");
     if (port == 0) {
       const auto chosen = platform::local_port(socket->get());
@@ -108,7 +114,7 @@ Result<FamilyListeners> open_listeners(Family family, unsigned workers, Mark mar
     listeners.tcp.push_back(std::move(*socket));
   }
   for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
-    auto socket = platform::open_transparent_udp(family, mark);
+    auto socket = platform::open_transparent_udp(binding);
     if (!socket) return std::move(socket.error()).in("UDP listener");
     listeners.udp.push_back(std::move(*socket));
   }
@@ -210,7 +216,7 @@ Result<SystemTun> open_system_tun(const SystemTunOptions& options) {
     if (family == Family::v4) {
       if (auto ok = pass_reverse_path_filter(link.inner.name); !ok) return undone(ok.error());
     }
-    auto listeners = open_listeners(family, options.workers, mark);
+    auto listeners = open_listeners({family, link.inner.name, mark}, options.workers);
     if (!listeners) return undone(listeners.error());
     const auto ports = ports_of(*listeners);
     if (!ports) return undone(ports.error());

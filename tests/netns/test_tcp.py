@@ -1,0 +1,359 @@
+"""TCP through the TUN and the kernel's stack. Topology: see lab.py."""
+
+import errno
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+import unittest
+
+from lab import (CLIENT4, CLOSED4, DEAD4, LabTest, OTHER4, PROXY4, PROXY6, TARGET4, TARGET6, TUN4, main, need,
+                 wait_for)
+
+SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
+
+
+def url(address, path=""):
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}/{path}"
+
+
+class Reach(LabTest):
+    """A request gets through each outbound, for the host itself and for a client behind it."""
+
+    def fetch(self, ns, address, *options):
+        done = self.lab.run(ns, "curl", "-sS", "--max-time", "10", *options, url(address), check=False)
+        return done.stdout or done.stderr
+
+    def check_all(self, *outbounds, families=(TARGET4, TARGET6)):
+        self.lab.nginx()
+        hairpin = self.lab.hairpin(*outbounds)
+        for ns in ("router", "client"):
+            for address in families:
+                with self.subTest(ns=ns, address=address):
+                    self.assertEqual(self.fetch(ns, address), "hello from nginx\n")
+        self.assertEqual(hairpin.counters()["tcp_opened"], 2 * len(families))
+
+    def test_direct(self):
+        self.check_all()
+
+    def test_socks_without_password(self):
+        self.lab.microsocks()
+        self.check_all(SOCKS)
+
+    def test_socks_with_password(self):
+        self.lab.microsocks("-u", "joe", "-P", "s3cret")
+        self.check_all({**SOCKS, "username": "joe", "password": "s3cret"})
+
+    def test_socks_by_dante(self):
+        self.lab.dante()
+        self.check_all({**SOCKS, "server_port": 1081}, families=(TARGET4,))
+
+    def test_socks_server_over_ipv6(self):
+        need("socat")
+        self.lab.microsocks()
+        self.lab.start("server", "socat", f"TCP6-LISTEN:1090,fork,ipv6only=1", f"TCP:{PROXY4}:1080")
+        self.lab.wait_listening("server", 1090)
+        self.check_all({**SOCKS, "server": PROXY6, "server_port": 1090})
+
+    def test_http_connect(self):
+        self.lab.tinyproxy()
+        self.check_all({"type": "http", "tag": "p", "server": PROXY4, "server_port": 8888})
+
+    def test_http_connect_with_password(self):
+        self.lab.tinyproxy(auth=("joe", "s3cret"))
+        self.check_all({"type": "http", "tag": "p", "server": PROXY4, "server_port": 8888,
+                        "username": "joe", "password": "s3cret"})
+
+    def test_the_proxy_and_not_we_reach_the_target(self):
+        self.lab.nginx()
+        self.lab.microsocks()
+        self.lab.hairpin(SOCKS, {"type": "direct", "tag": "direct"},
+                         rules=[{"source_ip_cidr": CLIENT4, "outbound": "direct"}])
+        ask = ("curl", "-sS", "--max-time", "10", url(TARGET4, "who"))
+        self.assertEqual(self.lab.run("router", *ask).stdout, f"{TARGET4}\n")
+        self.assertEqual(self.lab.run("client", *ask).stdout, "198.51.100.1\n")
+
+    def test_rules_choose(self):
+        self.lab.nginx()
+        self.lab.hairpin({"type": "block", "tag": "none"}, {"type": "direct", "tag": "direct"},
+                         rules=[{"network": "tcp", "port": 80, "ip_cidr": [TARGET4], "outbound": "direct"},
+                                {"ip_cidr": "2001:db8:99::/64", "action": "reject"}])
+        self.assertEqual(self.fetch("client", TARGET4), "hello from nginx\n")
+        self.assertIn("reset by peer", self.fetch("client", OTHER4))
+        self.assertIn("reset by peer", self.fetch("client", TARGET6))
+
+    def test_bound_to_another_source_address(self):
+        self.lab.nginx()
+        hairpin = self.lab.hairpin()
+        answer = self.fetch("router", TARGET4, "--interface", "192.0.2.1")
+        self.assertEqual(answer, "hello from nginx\n")
+        hairpin.wait_log("tcp 192.0.2.1:")
+
+    def test_same_source_and_destination_port(self):
+        hairpin = self.lab.hairpin()
+        for target in (TARGET4, TARGET6):
+            for ns in ("router", "client"):
+                with self.subTest(target=target, ns=ns):
+                    listener = self.lab.listen(target, 5201)
+                    client = self.lab.socket(ns, socket.AF_INET6 if ":" in target else socket.AF_INET)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    client.bind(("", 5201))
+                    client.connect((target, 5201))
+                    served, peer = listener.accept()
+                    served.sendall(b"to you")
+                    self.assertEqual(client.recv(100), b"to you")
+                    for sock in (client, served, listener):
+                        sock.close()
+        self.assertEqual(hairpin.counters()["tcp_opened"], 4)
+
+    def test_strict_reverse_path_filter(self):
+        self.lab.nginx()
+        hairpin = self.lab.hairpin()
+        # On both of our devices; the default of all new ones too, as distributions have it.
+        self.lab.sysctl("router", "net.ipv4.conf.hp0.rp_filter=1", "net.ipv4.conf.hp0-in.rp_filter=1")
+        for ns in ("router", "client"):
+            self.assertEqual(self.fetch(ns, TARGET4), "hello from nginx\n")
+
+
+class Bytes(LabTest):
+    """What arrives is what was sent."""
+
+    SIZE = 1 << 30
+
+    def pattern(self):
+        """Bytes that no two places share, made faster than they are moved."""
+        path = self.lab.folder / "www" / "big"
+        need("openssl")
+        with open(path, "wb") as out:
+            maker = subprocess.Popen(
+                ["openssl", "enc", "-aes-128-ctr", "-K", "0" * 32, "-iv", "0" * 32, "-in", "/dev/zero"],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            left = self.SIZE
+            while left:
+                piece = maker.stdout.read(min(left, 1 << 20))
+                out.write(piece)
+                left -= len(piece)
+            maker.kill()
+            maker.wait()
+        path.chmod(0o644)
+        return path
+
+    def test_one_gibibyte_each_way(self):
+        need("socat")
+        self.lab.nginx()
+        self.lab.microsocks()
+        path = self.pattern()
+        want = self.lab.run(None, "sha256sum", path).stdout.split()[0]
+        hairpin = self.lab.hairpin(SOCKS, level="info")
+        for address in (TARGET4, TARGET6):
+            with self.subTest(address=address, way="down"):
+                got = self.lab.run("client", "sh", "-c", f"curl -sS '{url(address, 'big')}' | sha256sum")
+                self.assertEqual(got.stdout.split()[0], want)
+            with self.subTest(address=address, way="up"):
+                kind, host = ("TCP6", f"[{address}]") if ":" in address else ("TCP4", address)
+                result = self.lab.folder / f"up-{kind}"
+                sink = self.lab.start("server", "socat", "-u", f"{kind}-LISTEN:9000,reuseaddr",
+                                      f"SYSTEM:sha256sum > {result}")
+                self.lab.wait_listening("server", 9000)
+                self.lab.run("client", "socat", "-u", f"FILE:{path}", f"{kind}:{host}:9000")
+                sink.wait(60)
+                wait_for(lambda: result.exists() and result.read_text(), "sum of what came up")
+                self.assertEqual(result.read_text().split()[0], want)
+        self.assertNotIn("tun_write_error", hairpin.counters())
+
+    def test_stalls_and_small_windows(self):
+        """A reader that pauses makes every kind of short write happen, in the copying part and in the
+        splicing part of a flow."""
+        self.lab.hairpin()
+        listener = self.lab.listen(TARGET4, 7000)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        client = self.lab.socket("client")
+        client.connect((TARGET4, 7000))
+        served, _ = listener.accept()
+        sent, size = hashlib.sha256(), 0
+
+        def send():
+            nonlocal size
+            for i in range(200):
+                piece = os.urandom(1 + (i * 7919) % 200_000)
+                sent.update(piece)
+                size += len(piece)
+                client.sendall(piece)
+            client.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        got = hashlib.sha256()
+        for i in range(10**9):
+            piece = served.recv(65536)
+            if not piece:
+                break
+            got.update(piece)
+            if i % 50 == 0:
+                time.sleep(0.01)
+        sender.join()
+        self.assertEqual(got.hexdigest(), sent.hexdigest())
+
+    def test_thousand_parallel_curls(self):
+        self.lab.nginx({"page": 20_000})
+        self.lab.microsocks()
+        hairpin = self.lab.hairpin(SOCKS, level="info")
+        before = hairpin.descriptors()
+        arguments = [w for i in range(1000) for w in ("-o", f"{self.lab.folder}/got{i}", url(TARGET4, "page"))]
+        done = self.lab.run("client", "curl", "-sS", "--fail", "--parallel", "--parallel-immediate",
+                            "--parallel-max", "300", "-H", "Connection: close",
+                            "-w", "%{http_code} %{size_download}\\n", *arguments)
+        self.assertEqual(done.stdout.splitlines(), ["200 20000"] * 1000)
+        wait_for(lambda: hairpin.counters()["tcp_closed"] == 1000, "all flows to be closed")
+        counters = hairpin.counters()
+        self.assertEqual(counters["tcp_opened"], 1000)
+        # Nothing leaks: what is left over are idle pipes, which are kept.
+        self.assertLessEqual(hairpin.descriptors(), before + 2 * 64)
+
+    def test_server_speaks_first_behind_the_proxys_answer(self):
+        """The proxy's answer and the target's first bytes in one segment."""
+        self.lab.hairpin(SOCKS)
+        listener = self.lab.listen(PROXY4, 1080)
+
+        def proxy():
+            served, _ = listener.accept()
+            served.recv(3)
+            served.sendall(b"\x05\x00")
+            served.recv(10)
+            served.sendall(b"\x05\x00\x00\x01\0\0\0\0\0\0" + b"banner")
+            self.assertEqual(served.recv(100), b"hi")
+            served.close()
+
+        thread = threading.Thread(target=proxy)
+        thread.start()
+        client = self.lab.socket("client")
+        client.connect((TARGET4, 22))
+        self.assertEqual(client.recv(100), b"banner")
+        client.sendall(b"hi")
+        self.assertEqual(client.recv(100), b"")
+        thread.join()
+
+
+class Endings(LabTest):
+    """How one side ends is how the other side sees it."""
+
+    def connected(self, port=7000, target=TARGET4, ns="client"):
+        listener = self.lab.listen(target, port)
+        client = self.lab.socket(ns)
+        client.connect((target, port))
+        served, _ = listener.accept()
+        served.settimeout(10)
+        return client, served
+
+    def test_half_close_by_socat(self):
+        need("socat")
+        self.lab.hairpin()
+        # The server answers only when it has seen the end of what the client sends.
+        self.lab.start("server", "socat", "TCP-LISTEN:7000,reuseaddr", "SYSTEM:sha256sum")
+        self.lab.wait_listening("server", 7000)
+        text = b"x" * 300_000
+        done = subprocess.run(self.lab.inside("client") + ["socat", "-t", "10", "-", f"TCP:{TARGET4}:7000"],
+                              input=text, capture_output=True, timeout=20)
+        self.assertEqual(done.stdout.split()[0].decode(), hashlib.sha256(text).hexdigest())
+
+    def test_half_close_both_ways(self):
+        self.lab.hairpin()
+        for first in (0, 1):
+            with self.subTest(first=("client", "server")[first]):
+                ends = self.connected(7000 + first)
+                near, far = ends[first], ends[1 - first]
+                near.shutdown(socket.SHUT_WR)
+                self.assertEqual(far.recv(10), b"")
+                far.sendall(b"still here")
+                self.assertEqual(near.recv(100), b"still here")
+                far.close()
+                self.assertEqual(near.recv(100), b"")
+
+    def reset(self, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    def test_reset_is_seen_as_reset(self):
+        hairpin = self.lab.hairpin()
+        for first in (0, 1):
+            with self.subTest(first=("client", "server")[first]):
+                ends = self.connected(7000 + first)
+                self.reset(ends[first])
+                with self.assertRaises(ConnectionResetError):
+                    ends[1 - first].recv(10)
+        self.assertEqual(hairpin.counters()["tcp_reset"], 2)
+
+    def test_reset_after_half_close(self):
+        self.lab.hairpin()
+        for first in (0, 1):
+            with self.subTest(first=("client", "server")[first]):
+                ends = self.connected(7000 + first)
+                near, far = ends[first], ends[1 - first]
+                near.shutdown(socket.SHUT_WR)
+                self.assertEqual(far.recv(10), b"")
+                self.reset(near)
+                # A socket that has seen the end of its stream gets a RST as EPIPE (tcp_reset in Linux).
+                wait_for(lambda: far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE, "RST")
+
+    def test_reset_with_data_in_flight(self):
+        self.lab.hairpin()
+        client, served = self.connected()
+        client.sendall(b"x" * 50_000)
+        self.assertTrue(served.recv(10))
+        self.reset(served)
+        with self.assertRaises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(100):
+                client.sendall(b"x" * 1000)
+                time.sleep(0.01)
+
+    def test_refused_target(self):
+        hairpin = self.lab.hairpin()
+        client = self.lab.socket("client")
+        start = time.monotonic()
+        with self.assertRaises((ConnectionResetError, ConnectionRefusedError)):
+            client.connect((TARGET4, 4444))
+            client.recv(1)
+        self.assertLess(time.monotonic() - start, 1)
+        hairpin.wait_log(rf"warning tcp {CLIENT4}:\d+ -> {TARGET4}:4444 via direct failed: .*[Rr]efused")
+        self.assertEqual(hairpin.counters()["tcp_dial_failed"], 1)
+
+    def test_refused_target_through_proxy(self):
+        self.lab.microsocks()
+        hairpin = self.lab.hairpin(SOCKS)
+        client = self.lab.socket("client")
+        with self.assertRaises((ConnectionResetError, ConnectionRefusedError)):
+            client.connect((TARGET4, 4444))
+            client.recv(1)
+        hairpin.wait_log("via proxy failed: SOCKS5: .*connection refused")
+
+    def test_blackholed_target(self):
+        hairpin = self.lab.hairpin({"type": "direct", "tag": "direct", "connect_timeout": "1s"})
+        client = self.lab.socket("client")
+        start = time.monotonic()
+        with self.assertRaises((ConnectionResetError, TimeoutError)):
+            client.connect((DEAD4, 80))
+            client.recv(1)
+        took = time.monotonic() - start
+        self.assertTrue(0.9 < took < 2.5, took)
+        hairpin.wait_log(f"{DEAD4}:80 via direct failed: .*timed out")
+
+    def test_idle_timeout(self):
+        hairpin = self.lab.hairpin(tun={"tcp_idle_timeout": "500ms"})
+        client, served = self.connected()
+        for _ in range(5):
+            time.sleep(0.25)
+            client.sendall(b"alive")
+            self.assertEqual(served.recv(10), b"alive")
+        with self.assertRaises(ConnectionResetError):
+            client.recv(1)
+        with self.assertRaises(ConnectionResetError):
+            served.recv(1)
+        self.assertEqual(hairpin.counters()["tcp_idle_timeout"], 1)
+
+
+if __name__ == "__main__":
+    main()

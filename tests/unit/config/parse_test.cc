@@ -1,0 +1,271 @@
+#include "config/parse.h"
+
+#include <gtest/gtest.h>
+
+#include "config/proxy_url.h"
+#include "config/reader.h"
+
+namespace hairpin::config {
+namespace {
+
+/// All problems as lines.
+std::string problems_of(const std::string& text) {
+  Problems problems;
+  const auto config = parse(text, problems);
+  EXPECT_EQ(config.has_value(), problems.empty());
+  std::string lines;
+  for (const Problem& problem : problems) lines += problem.where + ": " + problem.message + "\n";
+  return lines;
+}
+
+Config valid(const std::string& text) {
+  Problems problems;
+  auto config = parse(text, problems);
+  for (const Problem& problem : problems) ADD_FAILURE() << problem.where << ": " << problem.message;
+  return config.value_or(Config{});
+}
+
+const std::string kTun = R"({"type": "tun", "address": "172.18.0.1/30"})";
+
+TEST(Config, EveryField) {
+  const Config config = valid(R"({
+    // comments, scalars for lists, and trailing commas are accepted
+    "log": {"disabled": false, "level": "warn", "output": "/tmp/x", "timestamp": false},
+    "inbounds": [{"type": "tun", "tag": "in", "interface_name": "hp0", "mtu": 1500, "stack": "system",
+                  "link": "tun", "address": ["172.18.0.1/30", "fdfe:dcba:9876::1/126",],
+                  "udp_timeout": "2m30s", "udp_nat_max": 77, "tcp_idle_timeout": "1h"},],
+    "outbounds": [
+      {"type": "direct", "tag": "d", "bind_interface": "eth0", "routing_mark": "0x10", "connect_timeout": "7s"},
+      {"type": "socks", "tag": "s", "server": "proxy.example", "server_port": 1080, "version": "5",
+       "username": "u", "password": "p", "network": "tcp", "routing_mark": 0},
+      {"type": "http", "tag": "h", "server": "::1", "server_port": 8080, "username": "u", "password": ""},
+      {"type": "block", "tag": "b"}], /* and
+    comments of several lines */
+    "route": {"final": "s", "default_mark": 99, "rules": [
+      {"inbound": "in", "ip_version": 4, "network": ["tcp", "udp"], "ip_cidr": "192.0.2.0/24",
+       "ip_is_private": true, "source_ip_cidr": ["198.51.100.0/24"], "source_ip_is_private": true,
+       "port": [80, 443], "port_range": "1000:2000", "source_port": 5, "source_port_range": [":3", "60000:"],
+       "invert": true, "action": "route", "outbound": "d"},
+      {"port": 25, "action": "reject", "method": "drop"}, {"port": 26, "method": "drop", "action": "reject"},
+      {"port": 27, "action": "reject"}]}
+  })");
+  EXPECT_EQ(config.log.level, log::Level::warn);
+  EXPECT_EQ(config.log.output, "/tmp/x");
+  EXPECT_FALSE(config.log.timestamp);
+  const TunInbound& tun = config.inbounds.at(0);
+  EXPECT_EQ(tun.interface_name, "hp0");
+  EXPECT_EQ(tun.address.size(), 2U);
+  EXPECT_EQ(tun.mtu, 1500U);
+  EXPECT_EQ(tun.udp_timeout, std::chrono::seconds(150));
+  EXPECT_EQ(tun.udp_nat_max, 77U);
+  EXPECT_EQ(tun.tcp_idle_timeout, std::chrono::hours(1));
+  ASSERT_EQ(config.outbounds.size(), 4U);
+  EXPECT_EQ(config.outbounds[0].dial.bind_interface, "eth0");
+  EXPECT_EQ(config.outbounds[0].dial.routing_mark, Mark{16});
+  EXPECT_EQ(config.outbounds[0].dial.connect_timeout, std::chrono::seconds(7));
+  const auto& socks = std::get<Socks>(config.outbounds[1].kind);
+  EXPECT_EQ(socks.server.host, "proxy.example");
+  EXPECT_EQ(socks.server.port, 1080);
+  EXPECT_TRUE(socks.tcp);
+  EXPECT_FALSE(socks.udp);
+  EXPECT_EQ(config.outbounds[1].dial.routing_mark, Mark{0});
+  EXPECT_EQ(std::get<Http>(config.outbounds[2].kind).username, "u");
+  EXPECT_TRUE(std::holds_alternative<Block>(config.outbounds[3].kind));
+  EXPECT_EQ(config.route.final, "s");
+  EXPECT_EQ(config.route.default_mark, Mark{99});
+  const RouteRule& rule = config.route.rules.at(0);
+  EXPECT_EQ(rule.ip_version, Family::v4);
+  EXPECT_EQ(rule.port.size(), 3U);
+  EXPECT_EQ(rule.port[2].last, 2000);
+  EXPECT_EQ(rule.source_port[1].first, 0);
+  EXPECT_EQ(rule.source_port[2].last, 65535);
+  EXPECT_TRUE(rule.invert);
+  EXPECT_EQ(config.route.rules[1].action, Action::drop);
+  EXPECT_EQ(config.route.rules[2].action, Action::drop);
+  EXPECT_EQ(config.route.rules[3].action, Action::reject);
+}
+
+TEST(Config, Defaults) {
+  const Config config = valid(R"({"inbounds": [)" + kTun + R"(]})");
+  EXPECT_EQ(config.log.level, log::Level::info);
+  EXPECT_EQ(config.inbounds[0].mtu, 0U);
+  EXPECT_EQ(config.inbounds[0].udp_timeout, std::chrono::minutes(5));
+  EXPECT_EQ(config.inbounds[0].tcp_idle_timeout, std::chrono::minutes(124));
+  EXPECT_EQ(config.inbounds[0].udp_nat_max, 8192U);
+  EXPECT_EQ(config.route.default_mark, Mark{0x2024});
+  ASSERT_EQ(config.outbounds.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<Direct>(config.outbounds[0].kind));
+  EXPECT_EQ(config.outbounds[0].dial.connect_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(config.outbounds[0].dial.routing_mark, std::nullopt);
+}
+
+TEST(Config, AllProblemsAtOnce) {
+  EXPECT_EQ(problems_of(R"({
+    "log": {"level": "loud"},
+    "inbounds": [{"type": "tun", "adress": "172.18.0.1/30", "mtu": 70000, "udp_timeout": "soon"}],
+    "outbounds": [{"type": "sock", "tag": "a"}, {"type": "http", "tag": "a", "server": "x"}],
+    "rout": {}
+  })"),
+            "inbounds[0].adress: unknown field; did you mean \"address\"?\n"
+            "inbounds[0].mtu: expected a number from 1280 to 65535, got 70000\n"
+            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", got \"soon\"\n"
+            "log.level: expected trace, debug, info, warn, error, fatal or panic, got \"loud\"\n"
+            "outbounds[0].type: unknown type \"sock\"; did you mean \"socks\"?\n"
+            "outbounds[1]: \"server_port\" is missing\n"
+            "rout: unknown field; did you mean \"route\"?\n");
+}
+
+struct Row {
+  std::string text;
+  std::string want;
+};
+
+TEST(Config, SyntaxErrorsHaveLineAndColumn) {
+  for (const Row& row : {Row{"{\n  \"log\": }", "2:10: "}, {"", "1:1: "}, {"{\"a\": \"x", "1:9: "},
+                         {"{} {}", "1:4: "}, {"[1, 2", "1:6: "}, {"/* never closed", "1:1: "},
+                         {"{\"log\": {}, // c\n \"x\" 3}", "2:6: "}}) {
+    const std::string got = problems_of(row.text);
+    EXPECT_EQ(got.substr(0, row.want.size()), row.want) << row.text << " gave " << got;
+  }
+  EXPECT_EQ(problems_of(std::string(1000, '[')), "1:1: nested too deeply\n");
+}
+
+TEST(Config, EachProblem) {
+  const auto tun = [](const std::string& fields) {
+    return R"({"inbounds": [{"type": "tun", "address": "172.18.0.1/30", )" + fields + "}]}";
+  };
+  const auto outbound = [](const std::string& fields) {
+    return "{\"inbounds\": " + kTun + ", \"outbounds\": [{" + fields + "}]}";
+  };
+  const auto rule = [](const std::string& fields) {
+    return "{\"inbounds\": " + kTun +
+           R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields + "}]}}";
+  };
+  for (const Row& row : std::vector<Row>{
+           {"[]", "1:1: expected an object with \"inbounds\" and \"outbounds\"\n"},
+           {"{}", ": \"inbounds\" is missing: one of type \"tun\" is needed\n"},
+           {R"({"inbounds": [{"type": "tun"}]})",
+            "inbounds[0]: \"address\" is missing, for example [\"172.18.0.1/30\", \"fdfe:dcba:9876::1/126\"]\n"},
+           {R"({"inbounds": [{}]})", "inbounds[0]: \"type\" is missing: \"tun\"\n"},
+           {R"({"inbounds": [3]})", "inbounds[0]: expected an object, got 3\n"},
+           {R"({"inbounds": [)" + kTun + R"(], "log": {"level": "info", "level": "warn"}})",
+            "log.level: stands twice in this object\n"},
+           {tun(R"("address": ["224.0.0.1/4"])"), "inbounds[0].address: stands twice in this object\n"
+                                                  "inbounds[0].address: 224.0.0.1/4 is no address for an interface\n"},
+           {tun(R"("interface_name": "much-too-long-a-name")"),
+            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
+           {tun(R"("interface_name": "a/b")"),
+            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
+           {tun(R"("stack": "gvisor")"), "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
+           {tun(R"("link": "veth")"), "inbounds[0].link: expected \"tun\", got \"veth\"\n"},
+           {tun(R"("mtu": 1279)"), "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
+           {tun(R"("mtu": "1500")"), "inbounds[0].mtu: expected a number from 1280 to 65535, got \"1500\"\n"},
+           {tun(R"("udp_timeout": 5)"),
+            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", got 5\n"},
+           {tun(R"("auto_route": true)"),
+            "inbounds[0].auto_route: unknown field; known here: type tag interface_name address mtu stack link "
+            "udp_timeout udp_nat_max tcp_idle_timeout\n"},
+           {outbound(R"("tag": "x")"),
+            "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
+           {outbound(R"("type": "socks")"),
+            "outbounds[0]: \"server\" is missing\noutbounds[0]: \"server_port\" is missing\n"},
+           {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
+            "outbounds[0].server_port: expected a number from 1 to 65535, got 0\n"},
+           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "version": "4a")"),
+            "outbounds[0].version: expected \"5\" (versions 4 and 4a are not supported), got \"4a\"\n"},
+           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "password": "x")"),
+            "outbounds[0]: \"password\" needs a \"username\"\n"},
+           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "username": ")" + std::string(256, 'u') +
+                     "\""),
+            "outbounds[0].username: is longer than 255 bytes\n"},
+           {outbound(R"("type": "direct", "server": "a")"),
+            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark connect_timeout\n"},
+           {outbound(R"("type": "direct", "routing_mark": -1)"),
+            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as \"0x2024\", got -1\n"},
+           {outbound(R"("type": "direct", "routing_mark": "0x1g")"),
+            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as \"0x2024\", got "
+            "\"0x1g\"\n"},
+           {rule(R"("outbound": "out")"), "route.rules[0]: has no condition: it would match every flow\n"},
+           {rule(R"("port": 80)"), "route.rules[0]: \"outbound\" is missing\n"},
+           {rule(R"("port": 80, "outbound": "oud")"),
+            "route.rules[0].outbound: no outbound has the tag \"oud\"; did you mean \"out\"?\n"},
+           {rule(R"("port": 80, "action": "reject", "outbound": "out")"),
+            "route.rules[0]: \"reject\" takes no \"outbound\"\n"},
+           {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
+            "route.rules[0]: \"method\" needs action \"reject\"\n"},
+           {rule(R"("port": 80, "action": "sniff")"),
+            "route.rules[0].action: expected \"route\" or \"reject\", got \"sniff\"\n"},
+           {rule(R"("port": [80, 70000], "outbound": "out")"),
+            "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
+           {rule(R"("port_range": "9:8", "outbound": "out")"),
+            "route.rules[0].port_range: expected a range of ports such as \"1000:2000\", \":3000\" or \"4000:\", got "
+            "\"9:8\"\n"},
+           {rule(R"("ip_cidr": "1.2.3.4/33", "outbound": "out")"),
+            "route.rules[0].ip_cidr: expected an address with a length such as \"172.18.0.1/30\", got "
+            "\"1.2.3.4/33\"\n"},
+           {rule(R"("network": "icmp", "outbound": "out")"),
+            "route.rules[0].network: expected \"tcp\" or \"udp\", got \"icmp\"\n"},
+           {rule(R"("inbound": "nowhere", "outbound": "out")"),
+            "route.rules[0].inbound: no inbound has the tag \"nowhere\"\n"},
+           {"{\"inbounds\": " + kTun + R"(, "route": {"final": "x"}})",
+            "route.final: no outbound has the tag \"x\"\n"},
+           {R"({"inbounds": [)" + kTun + "," + kTun + "]}", "inbounds[1].address: 172.18.0.1 is used twice\n"},
+       }) {
+    EXPECT_EQ(problems_of(row.text), row.want) << row.text;
+  }
+}
+
+TEST(Config, CommentsKeepOffsets) {
+  EXPECT_EQ(without_comments("[1, // a\n2,]"), "[1,     \n2 ]");
+  EXPECT_EQ(without_comments("{\"a//b\": 1, /* x\n */ }"), "{\"a//b\": 1      \n    }");
+  EXPECT_EQ(without_comments(R"(["\",]", 1,])"), R"(["\",]", 1 ])");
+}
+
+TEST(Config, Durations) {
+  for (const auto& [text, milliseconds] : std::vector<std::pair<std::string, int>>{
+           {"1ms", 1}, {"5s", 5000}, {"5m", 300000}, {"2h4m", 7440000}, {"1d", 86400000}, {"1m500ms", 60500}}) {
+    EXPECT_EQ(parse_duration(text), Duration(milliseconds)) << text;
+  }
+  for (const char* text : {"", "5", "m", "5x", "-5s", "5 s", "1.5s", "99999999999999999999s", "367d", "s5"}) {
+    EXPECT_FALSE(parse_duration(text)) << text;
+  }
+}
+
+TEST(Config, NearestNames) {
+  const std::vector<std::string_view> known{"address", "mtu", "interface_name"};
+  EXPECT_EQ(nearest("adress", known), "address");
+  EXPECT_EQ(nearest("interface", known), "");
+  EXPECT_EQ(nearest("interface_nam", known), "interface_name");
+  EXPECT_EQ(nearest(std::string(100000, 'a'), known), "");
+}
+
+TEST(ProxyUrl, Valid) {
+  for (const auto& [url, want] : std::vector<std::pair<std::string, std::string>>{
+           {"socks5://127.0.0.1", R"({"server":"127.0.0.1","server_port":1080,"tag":"proxy","type":"socks"})"},
+           {"socks5h://h.example:99/", R"({"server":"h.example","server_port":99,"tag":"proxy","type":"socks"})"},
+           {"http://[::1]:3128", R"({"server":"::1","server_port":3128,"tag":"proxy","type":"http"})"},
+           {"http://[::1]", R"({"server":"::1","server_port":8080,"tag":"proxy","type":"http"})"},
+           {"http://u%40x:p%3aw@h",
+            R"({"password":"p:w","server":"h","server_port":8080,"tag":"proxy","type":"http","username":"u@x"})"},
+           {"socks5://u@h", R"({"password":"","server":"h","server_port":1080,"tag":"proxy","type":"socks","username":"u"})"},
+           {"direct://", R"({"tag":"proxy","type":"direct"})"},
+           {"block://", R"({"tag":"proxy","type":"block"})"}}) {
+    const auto parsed = parse_proxy_url(url);
+    ASSERT_TRUE(parsed) << url;
+    EXPECT_EQ(parsed->dump(), want) << url;
+  }
+}
+
+TEST(ProxyUrl, Invalid) {
+  for (const char* url : {"", "127.0.0.1:1080", "ftp://h", "socks5://", "socks5://:80", "socks5://h:", "socks5://h:0",
+                          "socks5://h:65536", "socks5://h:x", "socks5://::1:80", "socks5://[::1", "socks5://[::1]x",
+                          "socks5://[1.2.3.4]:80", "http://h/path", "http://u%4:p@h", "http://:p@h", "direct://x",
+                          "http://%zz@h", "http://h?x"}) {
+    const auto parsed = parse_proxy_url(url);
+    EXPECT_TRUE(parsed.has_error()) << url;
+    EXPECT_NE(parsed.error().what.find("expected for example"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace hairpin::config
