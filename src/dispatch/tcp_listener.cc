@@ -51,22 +51,26 @@ void TcpListener::accept_all() {
     if (client) {
       admit(std::move(*client));
     } else if (out_of_descriptors(client.error().code)) {
-      refuse_one();
+      if (!refuse_one()) return;
     } else if (client.error().code != ECONNABORTED) {
       return;  // EAGAIN; anything else concerned one connection that is gone
     }
   }
 }
 
-void TcpListener::refuse_one() {
+bool TcpListener::refuse_one() {
   // A connection that nobody accepts would hang until the client loses patience. With the reserve
-  // given up there is one descriptor to accept it with, only to reset it.
+  // given up there is one descriptor to accept it with, only to reset it. accept(2) complains about
+  // descriptors before it looks for connections: there may be none.
   reserve_.reset();
+  bool refused = false;
   if (auto client = platform::accept_tcp(listener_.native_handle())) {
+    worker_.counters.add(Count::tcp_no_descriptor);
     platform::reset_on_close(client->get());
+    refused = true;
   }
   reserve_ = open_reserve();
-  worker_.counters.add(Count::tcp_no_descriptor);
+  return refused;
 }
 
 void TcpListener::admit(Fd client) {

@@ -30,7 +30,7 @@ class TcpListener {
  private:
   void wait();
   void accept_all();
-  void refuse_one();
+  bool refuse_one();
   void admit(Fd client);
 
   Worker& worker_;
