@@ -102,14 +102,14 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("tun-name") != 0) tun["interface_name"] = given["tun-name"].as<std::string>();
   if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
   if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
-  nlohmann::json config{{"inbounds", {tun}}};
+  nlohmann::json config{{"inbounds", nlohmann::json::array({tun})}};
   if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
   if (given.count("mark") != 0) config["route"]["default_mark"] = given["mark"].as<std::string>();
   const std::string url =
       given.count("proxy") != 0 ? given["proxy"].as<std::string>() : "direct://";
   auto outbound = config::parse_proxy_url(url);
   if (!outbound) return outbound.error();
-  config["outbounds"] = {*outbound};
+  config["outbounds"] = nlohmann::json::array({*outbound});
   return Result<nlohmann::json>(boost::system::in_place_value, std::move(config));
 }
 
@@ -221,7 +221,8 @@ Result<Command> parse(int argc, const char* const* argv) {
 std::vector<OptionInfo> all_options() {
   std::vector<OptionInfo> all;
   for (const CommandInfo& command : kCommands) {
-    for (const auto& option : options_of(command.name).options()) {
+    const auto options = options_of(command.name);
+    for (const auto& option : options.options()) {
       all.push_back({command.name, option->long_name()});
     }
   }

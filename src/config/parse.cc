@@ -457,13 +457,13 @@ std::vector<FieldInfo> all_fields() {
   std::vector<FieldInfo> all;
   list_fields<Config>(all, "", kConfigFields);
   list_fields<Log>(all, "log", kLogFields);
-  list_fields<TunInbound>(all, "inbounds[]", kTunFields);
-  list_fields<Typed<Direct>>(all, "outbounds[] (direct)", outbound_fields<Direct>());
-  list_fields<Typed<Socks>>(all, "outbounds[] (socks)", outbound_fields<Socks>());
-  list_fields<Typed<Http>>(all, "outbounds[] (http)", outbound_fields<Http>());
-  list_fields<Typed<Block>>(all, "outbounds[] (block)", outbound_fields<Block>());
+  list_fields<TunInbound>(all, "inbounds", kTunFields);
+  list_fields<Typed<Direct>>(all, "outbounds, direct", outbound_fields<Direct>());
+  list_fields<Typed<Socks>>(all, "outbounds, socks", outbound_fields<Socks>());
+  list_fields<Typed<Http>>(all, "outbounds, http", outbound_fields<Http>());
+  list_fields<Typed<Block>>(all, "outbounds, block", outbound_fields<Block>());
   list_fields<Route>(all, "route", kRouteFields);
-  list_fields<RouteRule>(all, "route.rules[]", kRuleFields);
+  list_fields<RouteRule>(all, "route.rules", kRuleFields);
   return all;
 }
 

@@ -17,6 +17,12 @@ std::string describe(const Json& value) {
   return text;
 }
 
+/// Read from text such a number is "unsigned"; put there by code it may be "integer".
+bool is_natural(const Json& value) {
+  return value.is_number_unsigned() ||
+         (value.is_number_integer() && value.get<std::int64_t>() >= 0);
+}
+
 /// Levenshtein's distance.
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -143,7 +149,7 @@ void read(const Reader& reader, Prefix& out) {
 
 void read(const Reader& reader, Mark& out) {
   const Json& value = reader.value();
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() <= UINT32_MAX) {
+  if (is_natural(value) && value.get<std::uint64_t>() <= UINT32_MAX) {
     out = Mark{value.get<std::uint32_t>()};
     return;
   }
@@ -174,7 +180,7 @@ void read(const Reader& reader, Network& out) {
 
 void read_number(const Reader& reader, std::uint64_t min, std::uint64_t max, std::uint64_t& out) {
   const Json& value = reader.value();
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() < min ||
+  if (!is_natural(value) || value.get<std::uint64_t>() < min ||
       value.get<std::uint64_t>() > max) {
     return reader.expected("a number from " + std::to_string(min) + " to " + std::to_string(max));
   }

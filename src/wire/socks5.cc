@@ -171,6 +171,8 @@ std::optional<Parsed<Target>> parse_udp_header(std::span<const std::byte> datagr
   if (datagram.size() < 3 || datagram[2] != std::byte{0}) return std::nullopt;
   auto target = parse_target(datagram.subspan(3));
   if (!target || target->size == 0) return std::nullopt;
+  const bool nameless = datagram[3] == std::byte{kName} && target->value.name.empty();
+  if (nameless) return std::nullopt;
   target->size += 3;
   return std::move(*target);
 }

@@ -39,6 +39,14 @@ TEST(CommandLine, RunWithFileOrOptions) {
   EXPECT_EQ(std::get<config::Socks>(config->outbounds.at(0).kind).server.port, 1);
 }
 
+TEST(CommandLine, EveryProxyUrlMakesAValidConfiguration) {
+  for (const char* url : {"socks5://h", "http://h", "http://u:p@[::1]", "direct://", "block://"}) {
+    const auto run = expect<cli::Run>({"run", "--proxy", url});
+    config::Problems problems;
+    EXPECT_TRUE(config::parse_value(run.source.options, problems)) << url;
+  }
+}
+
 TEST(CommandLine, ExecLeavesTheCommandsOptionsAlone) {
   using Words = std::vector<std::string>;
   EXPECT_EQ(expect<Exec>({"exec", "curl", "-h"}).command, (Words{"curl", "-h"}));

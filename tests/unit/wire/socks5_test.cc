@@ -94,6 +94,7 @@ TEST(Socks5, UdpHeaders) {
     out[2] = std::byte{1};  // a fragment
     EXPECT_FALSE(parse_udp_header(out));
   }
+  EXPECT_FALSE(parse_udp_header(bytes({0, 0, 0, 3, 0, 0, 53, 'x'})));  // a name of no bytes
 }
 
 }  // namespace
