@@ -75,8 +75,7 @@ std::span<std::byte> prepend_udp(std::span<std::byte> buffer, std::size_t offset
                                  std::uint16_t ip_id, Coverage coverage) {
   const std::size_t ip_size = ip_header_size(source.address.family());
   const std::size_t udp_size = sizeof(UdpHeader) + size;
-  const auto packet =
-      buffer.subspan(offset - sizeof(UdpHeader) - ip_size, ip_size + udp_size);
+  const auto packet = buffer.subspan(offset - sizeof(UdpHeader) - ip_size, ip_size + udp_size);
   write_ip(packet, source.address, destination.address, kUdp, packet.size(), ip_id);
 
   const auto datagram = packet.subspan(ip_size);

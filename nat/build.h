@@ -18,9 +18,9 @@ inline constexpr std::size_t kMaxUdpPayload4 = 65535 - sizeof(Ip4Header) - sizeo
 inline constexpr std::size_t kMaxUdpPayload6 = 65535 - sizeof(UdpHeader);
 
 /// Writes IP and UDP headers right before `payload`, which starts at `offset` in `buffer` and is
-/// `size` bytes long, and returns the packet. With Coverage::pseudo_only the payload is not touched:
-/// the kernel sums it, if it must (the virtio header has to say so).
-/// Requires: offset >= kUdpHeadroom, size within the family's limit, both ends of one family.
+/// `size` bytes long, and returns the packet. With Coverage::pseudo_only the payload is not
+/// touched: the kernel sums it, if it must (the virtio header has to say so). Requires: offset >=
+/// kUdpHeadroom, size within the family's limit, both ends of one family.
 std::span<std::byte> prepend_udp(std::span<std::byte> buffer, std::size_t offset, std::size_t size,
                                  const Endpoint& source, const Endpoint& destination,
                                  std::uint16_t ip_id, Coverage coverage);
@@ -42,8 +42,8 @@ class Ip6Fragmenter {
 };
 
 /// Turns an echo request into its reply in place: addresses swapped, type changed, the checksum
-/// updated by that one word (unless it is pending: then the kernel sums it later), so that the fragments of a large request can be turned one by one.
-/// Requires: `packet` got Verdict::echo.
+/// updated by that one word (unless it is pending: then the kernel sums it later), so that the
+/// fragments of a large request can be turned one by one. Requires: `packet` got Verdict::echo.
 void make_echo_reply(const Packet& packet, Coverage coverage);
 
 /// Why a flow is refused; each family has its own code for it.

@@ -41,9 +41,13 @@ Sum& Sum::add(std::uint16_t word) {
   return *this;
 }
 
-Sum& Sum::add(const IpAddr& address) { return add(std::as_bytes(address.bytes())); }
+Sum& Sum::add(const IpAddr& address) {
+  return add(std::as_bytes(address.bytes()));
+}
 
-std::uint16_t Sum::folded() const { return fold(sum_); }
+std::uint16_t Sum::folded() const {
+  return fold(sum_);
+}
 
 Sum pseudo_header(const IpAddr& source, const IpAddr& destination, std::uint8_t protocol,
                   std::uint32_t length) {

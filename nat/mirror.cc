@@ -9,7 +9,9 @@ namespace hairpin::nat {
 namespace {
 
 /// One's-complement addition of 16-bit words.
-std::uint16_t plus(std::uint16_t a, std::uint16_t b) { return Sum().add(a).add(b).folded(); }
+std::uint16_t plus(std::uint16_t a, std::uint16_t b) {
+  return Sum().add(a).add(b).folded();
+}
 
 std::uint16_t minus(std::uint16_t a, std::uint16_t b) {
   return plus(a, static_cast<std::uint16_t>(~b));

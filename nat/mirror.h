@@ -2,8 +2,9 @@
 //
 // Why it is needed: the swap turns C:s → D:d into D:s → C:d. When C is an address of this host and
 // s = d, the turned packet has just the names of an *answer* to the client's socket, and the kernel
-// would hand it to the client itself. With C replaced by L on the way in, and L by C on the way out,
-// the two flows have different names. As sum(L) = sum(C), no checksum changes (see checksum.h).
+// would hand it to the client itself. With C replaced by L on the way in, and L by C on the way
+// out, the two flows have different names. As sum(L) = sum(C), no checksum changes (see
+// checksum.h).
 //
 // L is never seen outside: it stands only between the inner device and our listener.
 #pragma once

@@ -43,8 +43,8 @@ enum class Verdict : std::uint8_t {
 };
 inline constexpr std::size_t kVerdicts = 8;
 inline constexpr std::array<std::string_view, kVerdicts> kVerdictNames{
-    "forwarded",    "echo_answered", "protocol_refused", "dropped_malformed",
-    "dropped_scope", "dropped_mirror", "dropped_icmp",    "dropped_unexpected"};
+    "forwarded",     "echo_answered",  "protocol_refused", "dropped_malformed",
+    "dropped_scope", "dropped_mirror", "dropped_icmp",     "dropped_unexpected"};
 
 class Translator {
  public:

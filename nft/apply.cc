@@ -151,8 +151,7 @@ class Expressions {
 /// One transaction: messages between a begin and an end, and what each of them is about.
 class Batch {
  public:
-  Batch()
-      : buffer_(64 * 1024), batch_(mnl_nlmsg_batch_start(buffer_.data(), buffer_.size() / 2)) {
+  Batch() : buffer_(64 * 1024), batch_(mnl_nlmsg_batch_start(buffer_.data(), buffer_.size() / 2)) {
     nftnl_batch_begin(here(), sequence_++);
     mnl_nlmsg_batch_next(batch_);
   }

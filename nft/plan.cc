@@ -10,8 +10,8 @@ constexpr int kPriorityMangle = -150;  // before destination NAT, as tproxy must
 constexpr int kPriorityFilter = 0;
 
 Rule tproxy_rule(const TunLinkPolicy& policy, Family family, Statement match, std::uint16_t port) {
-  return {{MatchFamily{family}, std::move(match), Tproxy{family, port},
-           SetMark{policy.inner_mark}, Accept{}}};
+  return {{MatchFamily{family}, std::move(match), Tproxy{family, port}, SetMark{policy.inner_mark},
+           Accept{}}};
 }
 
 /// All datagrams of one client socket must meet one worker, whatever their destination. The

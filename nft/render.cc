@@ -38,8 +38,8 @@ struct Printer {
   }
   std::string operator()(const Counter&) const { return "counter packets 0 bytes 0"; }
   std::string operator()(const Tproxy& tproxy) const {
-    return std::string("tproxy ") + (tproxy.family == Family::v4 ? "ip" : "ip6") + " to :" +
-           std::to_string(tproxy.port);
+    return std::string("tproxy ") + (tproxy.family == Family::v4 ? "ip" : "ip6") +
+           " to :" + std::to_string(tproxy.port);
   }
   std::string operator()(const SetMark& set) const {
     return "meta mark set " + hex(set.mark.value(), 8);
@@ -58,7 +58,9 @@ std::string priority_text(int priority) {
 
 }  // namespace
 
-std::string render(const Statement& statement) { return std::visit(Printer{}, statement); }
+std::string render(const Statement& statement) {
+  return std::visit(Printer{}, statement);
+}
 
 std::string render(const Table& table) {
   std::string text = "table inet " + table.name + " {\n";

@@ -68,8 +68,8 @@ struct Chain {
   std::vector<Rule> rules;
 };
 
-/// A table of family inet. With `owned` nobody but us can change it, and it vanishes with the socket
-/// that made it (`flags owner`, Linux 5.12).
+/// A table of family inet. With `owned` nobody but us can change it, and it vanishes with the
+/// socket that made it (`flags owner`, Linux 5.12).
 struct Table {
   std::string name;
   bool owned = true;

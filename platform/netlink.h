@@ -1,4 +1,5 @@
-// One request at a time over an rtnetlink socket (libmnl). Linux only: included by *_linux.cc files.
+// One request at a time over an rtnetlink socket (libmnl). Linux only: included by *_linux.cc
+// files.
 #pragma once
 
 #include <libmnl/libmnl.h>

@@ -32,7 +32,9 @@ nlattr* NetlinkMessage::begin_nest(std::uint16_t attribute) {
   return mnl_attr_nest_start(message_, attribute);
 }
 
-void NetlinkMessage::end_nest(nlattr* nest) { mnl_attr_nest_end(message_, nest); }
+void NetlinkMessage::end_nest(nlattr* nest) {
+  mnl_attr_nest_end(message_, nest);
+}
 
 void for_each_attribute(const nlmsghdr& message, std::size_t offset,
                         const std::function<void(const nlattr&)>& each) {
@@ -64,8 +66,8 @@ Result<> Netlink::exchange(NetlinkMessage& message, const std::string& what, mnl
   for (;;) {
     const ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
     if (size < 0) return last_error(what);
-    const int verdict = mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), sequence_, port,
-                                   callback, data);
+    const int verdict =
+        mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), sequence_, port, callback, data);
     if (verdict < 0) return last_error(what);
     if (verdict == MNL_CB_STOP) return {};
   }

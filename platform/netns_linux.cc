@@ -32,7 +32,9 @@ Result<> enter_new_network_namespace() {
   // user_namespaces(7): an unprivileged process may map its own ids only, and the group map only
   // after giving up setgroups(2).
   if (auto written = write_file("/proc/self/setgroups", "deny"); !written) return written;
-  const auto identity = [](auto id) { return std::to_string(id) + " " + std::to_string(id) + " 1"; };
+  const auto identity = [](auto id) {
+    return std::to_string(id) + " " + std::to_string(id) + " 1";
+  };
   if (auto written = write_file("/proc/self/uid_map", identity(uid)); !written) return written;
   return write_file("/proc/self/gid_map", identity(gid));
 }

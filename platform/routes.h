@@ -1,5 +1,5 @@
-// Kernel routes and routing-policy rules. Everything added here carries our protocol number, so that
-// it can be told from everybody else's, now and after a crash.
+// Kernel routes and routing-policy rules. Everything added here carries our protocol number, so
+// that it can be told from everybody else's, now and after a crash.
 #pragma once
 
 #include <optional>

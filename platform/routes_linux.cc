@@ -9,7 +9,9 @@ namespace hairpin::platform {
 
 namespace {
 
-std::uint8_t address_family(Family family) { return family == Family::v4 ? AF_INET : AF_INET6; }
+std::uint8_t address_family(Family family) {
+  return family == Family::v4 ? AF_INET : AF_INET6;
+}
 
 std::string describe(const Rule& rule) {
   std::string text = "rule " + std::to_string(rule.priority.value()) + ":";

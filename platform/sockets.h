@@ -33,9 +33,9 @@ struct TransparentBinding {
   Mark mark;
 };
 
-/// Listens on all addresses of a family, on `port` (0: any free one), for connections to any address
-/// (IP_TRANSPARENT). Device and mark pass to accepted sockets and their SYN-ACKs. Several such
-/// sockets may share one port: the kernel spreads connections over them.
+/// Listens on all addresses of a family, on `port` (0: any free one), for connections to any
+/// address (IP_TRANSPARENT). Device and mark pass to accepted sockets and their SYN-ACKs. Several
+/// such sockets may share one port: the kernel spreads connections over them.
 Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port);
 
 /// Receives datagrams for any address and port; `DatagramBatch` tells where each was going.
@@ -69,8 +69,8 @@ Result<std::size_t> raise_descriptor_limit();
 /// One datagram with both of its ends.
 struct Datagram {
   Endpoint source;
-  Endpoint destination;          ///< Unspecified with port 0 when the socket does not record it.
-  std::size_t offset = 0;        ///< Where the payload starts in `DatagramBatch::buffer`.
+  Endpoint destination;    ///< Unspecified with port 0 when the socket does not record it.
+  std::size_t offset = 0;  ///< Where the payload starts in `DatagramBatch::buffer`.
   std::size_t size = 0;
 };
 

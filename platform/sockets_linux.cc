@@ -17,10 +17,10 @@ namespace hairpin::platform {
 
 namespace {
 
-constexpr int kListenBacklog = 4096;                  // what somaxconn is since Linux 5.4
-constexpr int kUdpReceiveBuffer = 4 * 1024 * 1024;    // bytes; rides out a burst between two reads
-constexpr std::size_t kDatagramCapacity = 65536;      // bytes; no UDP payload is larger
-constexpr std::size_t kControlCapacity = 64;          // bytes; one sockaddr_in6 with its header
+constexpr int kListenBacklog = 4096;                // what somaxconn is since Linux 5.4
+constexpr int kUdpReceiveBuffer = 4 * 1024 * 1024;  // bytes; rides out a burst between two reads
+constexpr std::size_t kDatagramCapacity = 65536;    // bytes; no UDP payload is larger
+constexpr std::size_t kControlCapacity = 64;        // bytes; one sockaddr_in6 with its header
 
 Result<> set(int socket, int level, int option, int value, const char* name) {
   if (::setsockopt(socket, level, option, &value, sizeof value) != 0) return last_error(name);
@@ -28,7 +28,8 @@ Result<> set(int socket, int level, int option, int value, const char* name) {
 }
 
 Result<Fd> open_socket(Family family, int type) {
-  Fd fd(::socket(family == Family::v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Fd fd(
+      ::socket(family == Family::v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return last_error("socket");
   return fd;
 }
@@ -59,7 +60,8 @@ Result<Fd> open_transparent(const TransparentBinding& binding, int type) {
 }
 
 Result<> bind_any(int socket, Family family, std::uint16_t port) {
-  const Endpoint any{family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), port};
+  const Endpoint any{family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}),
+                     port};
   sockaddr_storage address{};
   const socklen_t size = any.to_sockaddr(address);
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
@@ -170,7 +172,9 @@ void reset_on_close(int socket) {
   (void)::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-void set_no_delay(int socket) { (void)set(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); }
+void set_no_delay(int socket) {
+  (void)set(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+}
 
 int take_socket_error(int socket) {
   int code = 0;
@@ -210,7 +214,9 @@ DatagramBatch::DatagramBatch(std::size_t count, std::size_t headroom)
   slots_->controls.resize(count);
 }
 
-DatagramBatch::~DatagramBatch() { ::munmap(slots_->memory.data(), slots_->memory.size()); }
+DatagramBatch::~DatagramBatch() {
+  ::munmap(slots_->memory.data(), slots_->memory.size());
+}
 
 std::span<std::byte> DatagramBatch::buffer(std::size_t index) {
   return slots_->memory.subspan(index * slots_->slot_size, slots_->slot_size);

@@ -36,8 +36,7 @@ Result<std::size_t> splice_in(int socket, Pipe& pipe) {
 Result<std::size_t> splice_out(Pipe& pipe, int socket) {
   // Without SPLICE_F_MORE: it would hold a last small segment back for 200 ms.
   constexpr unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
-  const ssize_t moved =
-      ::splice(pipe.read_end.get(), nullptr, socket, nullptr, pipe.filled, flags);
+  const ssize_t moved = ::splice(pipe.read_end.get(), nullptr, socket, nullptr, pipe.filled, flags);
   if (moved < 0) return last_error("splice");
   pipe.filled -= static_cast<std::size_t>(moved);
   return static_cast<std::size_t>(moved);

@@ -1,5 +1,5 @@
-// TUN devices. Each queue is one descriptor; a read gives one packet, a write takes one, each behind
-// a nat::VnetHeader when the device was opened with one.
+// TUN devices. Each queue is one descriptor; a read gives one packet, a write takes one, each
+// behind a nat::VnetHeader when the device was opened with one.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@
 namespace hairpin::platform {
 
 struct TunOptions {
-  std::string name;             ///< At most 15 characters; empty: the kernel picks "tun%d".
-  unsigned queues = 1;          ///< More than one opens the device with IFF_MULTI_QUEUE.
-  bool vnet_header = true;      ///< Ask for IFF_VNET_HDR and all offloads the kernel has.
-  bool segment_udp = true;      ///< Ask for UDP segmentation too (Linux 6.2 and later).
+  std::string name;         ///< At most 15 characters; empty: the kernel picks "tun%d".
+  unsigned queues = 1;      ///< More than one opens the device with IFF_MULTI_QUEUE.
+  bool vnet_header = true;  ///< Ask for IFF_VNET_HDR and all offloads the kernel has.
+  bool segment_udp = true;  ///< Ask for UDP segmentation too (Linux 6.2 and later).
 };
 
 struct Tun {
@@ -25,8 +25,9 @@ struct Tun {
   bool segments_udp = false;
 };
 
-/// Makes a new device in the network namespace of the calling thread. It goes when the last queue is
-/// closed. Errors: ENOENT, EACCES (/dev/net/tun), EPERM (CAP_NET_ADMIN), EBUSY (the name is taken).
+/// Makes a new device in the network namespace of the calling thread. It goes when the last queue
+/// is closed. Errors: ENOENT, EACCES (/dev/net/tun), EPERM (CAP_NET_ADMIN), EBUSY (the name is
+/// taken).
 Result<Tun> open_tun(const TunOptions& options);
 
 /// Takes over a TUN that somebody else made. Checks that `fd` is one: IFF_TUN without packet

@@ -12,7 +12,8 @@
 
 #include "base/address.h"
 
-// Debian 12's headers are of Linux 6.1; these came with 6.2. Older kernels refuse them: we fall back.
+// Debian 12's headers are of Linux 6.1; these came with 6.2. Older kernels refuse them: we fall
+// back.
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40

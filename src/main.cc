@@ -70,7 +70,8 @@ struct Perform {
     if (run.log_level) {
       const auto level = log::parse_level(*run.log_level);
       if (!level) {
-        std::fprintf(stderr, "hairpin: --log-level: unknown level \"%s\"\n", run.log_level->c_str());
+        std::fprintf(stderr, "hairpin: --log-level: unknown level \"%s\"\n",
+                     run.log_level->c_str());
         return app::kExitUsage;
       }
       config->log.level = *level;

@@ -18,9 +18,9 @@ struct ExecOptions {
   std::vector<IpAddr> dns;           ///< Name servers for the command; empty: the system's.
 };
 
-/// Runs the command in a network namespace of its own, whose only way out is `config`'s one inbound.
-/// Returns the command's exit status; 128 and the number of the signal that ended it; 126 and 127
-/// when it cannot be run or is not found.
+/// Runs the command in a network namespace of its own, whose only way out is `config`'s one
+/// inbound. Returns the command's exit status; 128 and the number of the signal that ended it; 126
+/// and 127 when it cannot be run or is not found.
 int exec(const config::Config& config, const ExecOptions& options);
 
 }  // namespace hairpin::app

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "base/log.h"
 #include "dispatch/dispatcher.h"
@@ -49,7 +50,9 @@ struct Engine::PerWorker {
 
 namespace {
 
-Fd duplicate(const Fd& fd) { return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3)); }
+Fd duplicate(const Fd& fd) {
+  return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
 
 }  // namespace
 
@@ -68,8 +71,7 @@ void Engine::PerWorker::add(Link& link, const config::TunInbound& inbound, std::
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
   for (stack::FamilyListeners& family : link.tun.listeners) {
     port.tcp.push_back(std::make_unique<dispatch::TcpListener>(
-        worker, dispatcher, link.capture, std::move(family.tcp[index]),
-        inbound.tcp_idle_timeout));
+        worker, dispatcher, link.capture, std::move(family.tcp[index]), inbound.tcp_idle_timeout));
     port.tcp.back()->start();
     if (index >= family.udp.size()) continue;
     port.udp.push_back(std::make_unique<dispatch::UdpListener>(
@@ -91,9 +93,10 @@ void Engine::PerWorker::stop() {
   worker.context.stop();
 }
 
-Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links,
-               unsigned workers, bool same_namespace)
+Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
+               bool same_namespace)
     : config_(config), router_(config_) {
+  std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     links_.push_back(std::make_unique<Link>(std::move(links[i]), i));
   }
@@ -107,7 +110,9 @@ Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links
   }
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() {
+  stop();
+}
 
 void Engine::start() {
   for (auto& worker : workers_) {
@@ -148,7 +153,7 @@ std::uint64_t Engine::packets() const {
 
 void Engine::drain() {
   constexpr auto kStep = std::chrono::milliseconds(5);
-  constexpr auto kQuiet = std::chrono::milliseconds(500);   // longer than a retransmission
+  constexpr auto kQuiet = std::chrono::milliseconds(500);  // longer than a retransmission
   constexpr auto kLongest = std::chrono::seconds(10);
   const auto start = Clock::now();
   auto moved = start;

@@ -17,6 +17,9 @@ namespace hairpin::app {
 
 class Engine {
  public:
+  /// Sets SIGPIPE to be ignored: splice(2) to a socket that has been reset raises it, and has no
+  /// flag against that.
+  ///
   /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
   /// `same_namespace` our outbound sockets live where the links are, and are marked.
   Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
@@ -27,8 +30,8 @@ class Engine {
 
   /// Starts a thread for each worker. Returns at once.
   void start();
-  /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended may
-  /// have left bytes behind that the kernel is still sending.
+  /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended
+  /// may have left bytes behind that the kernel is still sending.
   void drain();
   /// Ends all flows, removes rules and devices. Idempotent.
   void stop();

@@ -92,7 +92,8 @@ Result<stack::SystemTun> set_up_namespace(const config::Config& config, unsigned
   const auto index = platform::interface_index(link->outer.name);
   if (!index) return index.error();
   for (const stack::FamilyListeners& family : link->listeners) {
-    const IpAddr any = family.family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{});
+    const IpAddr any =
+        family.family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{});
     auto routed = platform::add_route({{any, 0}, *index, platform::kMainTable, false});
     if (!routed) return routed.error();
   }

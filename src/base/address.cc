@@ -95,7 +95,9 @@ bool Prefix::contains(const IpAddr& other) const {
   return ((ours[whole] ^ theirs[whole]) >> (8 - rest)) == 0;
 }
 
-std::string Prefix::text() const { return address.text() + "/" + std::to_string(length); }
+std::string Prefix::text() const {
+  return address.text() + "/" + std::to_string(length);
+}
 
 std::string Endpoint::text() const {
   const std::string host = address.is_v4() ? address.text() : "[" + address.text() + "]";

@@ -29,8 +29,8 @@ constexpr std::array<std::pair<std::string_view, Level>, 7> kNames{{
 }};
 
 spdlog::level::level_enum library_level(Level level) {
-  constexpr std::array kLevels{spdlog::level::trace, spdlog::level::debug,    spdlog::level::info,
-                               spdlog::level::warn,  spdlog::level::err,      spdlog::level::critical,
+  constexpr std::array kLevels{spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
+                               spdlog::level::warn,  spdlog::level::err,   spdlog::level::critical,
                                spdlog::level::off};
   return kLevels[static_cast<std::size_t>(level)];
 }
@@ -70,9 +70,15 @@ Result<> start(const Options& options) {
   return {};
 }
 
-void set_level(Level level) { threshold = level; }
-Level level() { return threshold; }
-bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
+void set_level(Level level) {
+  threshold = level;
+}
+Level level() {
+  return threshold;
+}
+bool enabled(Level level) {
+  return level >= threshold.load(std::memory_order_relaxed);
+}
 
 void write(Level level, std::string_view line) {
   if (!logger || !enabled(level)) return;

@@ -156,8 +156,8 @@ std::size_t count_own_words(const po::options_description& options,
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--" || !word.starts_with('-')) return i;
-    const auto* option = options.find_nothrow(
-        word.substr(std::min(word.find_first_not_of('-'), word.size())), true);
+    const auto* option =
+        options.find_nothrow(word.substr(std::min(word.find_first_not_of('-'), word.size())), true);
     const bool has_value = option != nullptr && option->semantic()->max_tokens() > 0;
     if (has_value && word.find('=') == std::string::npos) ++i;
   }
@@ -180,12 +180,13 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
   }
   po::variables_map given;
   try {
-    po::store(po::command_line_parser(words)
-                  .options(options)
-                  .positional({})
-                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
-                  .run(),
-              given);
+    po::store(
+        po::command_line_parser(words)
+            .options(options)
+            .positional({})
+            .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+            .run(),
+        given);
   } catch (const po::too_many_positional_options_error&) {
     return usage(info, "unexpected argument");
   } catch (const po::error& failure) {

@@ -15,7 +15,7 @@ namespace hairpin::cli {
 
 /// A configuration: a file, or the same written as options.
 struct Source {
-  std::string file;           ///< Empty: `options`. "-": standard input.
+  std::string file;  ///< Empty: `options`. "-": standard input.
   nlohmann::json options;
 };
 

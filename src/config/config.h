@@ -28,12 +28,12 @@ struct Log {
 
 struct TunInbound {
   std::string tag;
-  std::string interface_name;    ///< Empty: the kernel chooses.
-  std::vector<Prefix> address;   ///< Of the interface, host bits kept.
-  unsigned mtu = 0;              ///< Bytes; 0 is kDefaultMtu.
-  Duration udp_timeout = std::chrono::minutes(5);       ///< Of two-way associations.
+  std::string interface_name;                             ///< Empty: the kernel chooses.
+  std::vector<Prefix> address;                            ///< Of the interface, host bits kept.
+  unsigned mtu = 0;                                       ///< Bytes; 0 is kDefaultMtu.
+  Duration udp_timeout = std::chrono::minutes(5);         ///< Of two-way associations.
   Duration tcp_idle_timeout = std::chrono::minutes(124);  ///< RFC 5382, REQ-5.
-  std::size_t udp_nat_max = 8192;                       ///< Associations per worker.
+  std::size_t udp_nat_max = 8192;                         ///< Associations per worker.
 };
 /// As sing-box on Linux. Any value costs the same here: the virtio header carries 64 KiB at once.
 inline constexpr unsigned kDefaultMtu = 65535;
@@ -73,7 +73,9 @@ struct Outbound {
 };
 
 enum class Network : std::uint8_t { tcp, udp };
-inline const char* name(Network network) { return network == Network::tcp ? "tcp" : "udp"; }
+inline const char* name(Network network) {
+  return network == Network::tcp ? "tcp" : "udp";
+}
 
 enum class Action : std::uint8_t {
   route,   ///< To an outbound.
@@ -86,8 +88,9 @@ struct PortRange {
   std::uint16_t last = 0;
 };
 
-/// Conditions of one kind are alternatives; destination addresses and destination ports are each one
-/// kind, as are their source twins; all kinds that are present must hold (sing-box, "Route Rule").
+/// Conditions of one kind are alternatives; destination addresses and destination ports are each
+/// one kind, as are their source twins; all kinds that are present must hold (sing-box, "Route
+/// Rule").
 struct RouteRule {
   std::vector<std::string> inbound;
   std::optional<Family> ip_version;
@@ -105,8 +108,8 @@ struct RouteRule {
 
 struct Route {
   std::vector<RouteRule> rules;
-  std::string final;               ///< Empty: the first outbound.
-  Mark default_mark{0x2024};       ///< On all outbound sockets.
+  std::string final;          ///< Empty: the first outbound.
+  Mark default_mark{0x2024};  ///< On all outbound sockets.
 };
 
 struct Config {

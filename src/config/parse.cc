@@ -244,8 +244,9 @@ void read(const Reader& reader, TunInbound& out) {
   read_object<TunInbound>(reader, kTunFields, out);
   check_interface_name(reader, out.interface_name);
   if (out.address.empty() && reader.problems().size() == before) {
-    reader.complain("\"address\" is missing, for example [\"172.18.0.1/30\", "
-                    "\"fdfe:dcba:9876::1/126\"]");
+    reader.complain(
+        "\"address\" is missing, for example [\"172.18.0.1/30\", "
+        "\"fdfe:dcba:9876::1/126\"]");
   }
   for (const Prefix& prefix : out.address) {
     const IpAddr& address = prefix.address;
@@ -379,9 +380,9 @@ void check_reference(Problems& problems, std::string where, const std::string& t
   if (tag.empty() || tags.contains(tag)) return;
   const std::vector<std::string_view> names(tags.begin(), tags.end());
   const std::string guess = nearest(tag, names);
-  problems.push_back({std::move(where), std::string("no ") + what + " has the tag \"" + tag + "\"" +
-                                            (guess.empty() ? "" : "; did you mean \"" + guess +
-                                                                      "\"?")});
+  problems.push_back(
+      {std::move(where), std::string("no ") + what + " has the tag \"" + tag + "\"" +
+                             (guess.empty() ? "" : "; did you mean \"" + guess + "\"?")});
 }
 
 /// What concerns more than one object. Runs even when objects had problems of their own.
@@ -398,8 +399,8 @@ void check_whole(const Reader& root, const Config& config) {
     const TunInbound& tun = config.inbounds[i];
     const std::string where = "inbounds[" + std::to_string(i) + "]";
     if (!tun.interface_name.empty() && !interfaces.insert(tun.interface_name).second) {
-      problems.push_back({where + ".interface_name", "\"" + tun.interface_name +
-                                                         "\" is used twice"});
+      problems.push_back(
+          {where + ".interface_name", "\"" + tun.interface_name + "\" is used twice"});
     }
     for (const Prefix& prefix : tun.address) {
       if (!addresses.insert(prefix.address).second) {
@@ -408,10 +409,10 @@ void check_whole(const Reader& root, const Config& config) {
     }
   }
   // Tags of outbounds that failed to parse are unknown here: complaining about them would mislead.
-  const bool all_parsed = config.outbounds.size() ==
-                          (root.value().contains("outbounds") && root.value()["outbounds"].is_array()
-                               ? root.value()["outbounds"].size()
-                               : config.outbounds.size());
+  const bool all_parsed = config.outbounds.size() == (root.value().contains("outbounds") &&
+                                                              root.value()["outbounds"].is_array()
+                                                          ? root.value()["outbounds"].size()
+                                                          : config.outbounds.size());
   if (!all_parsed) return;
   check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
@@ -425,7 +426,8 @@ void check_whole(const Reader& root, const Config& config) {
 }
 
 template <class T>
-void list_fields(std::vector<FieldInfo>& all, const char* object, std::span<const Field<T>> fields) {
+void list_fields(std::vector<FieldInfo>& all, const char* object,
+                 std::span<const Field<T>> fields) {
   for (const Field<T>& field : fields) {
     all.push_back({object, std::string(field.name), std::string(field.expects)});
   }

@@ -180,8 +180,7 @@ void read(const Reader& reader, Network& out) {
 
 void read_number(const Reader& reader, std::uint64_t min, std::uint64_t max, std::uint64_t& out) {
   const Json& value = reader.value();
-  if (!is_natural(value) || value.get<std::uint64_t>() < min ||
-      value.get<std::uint64_t>() > max) {
+  if (!is_natural(value) || value.get<std::uint64_t>() < min || value.get<std::uint64_t>() > max) {
     return reader.expected("a number from " + std::to_string(min) + " to " + std::to_string(max));
   }
   out = value.get<std::uint64_t>();

@@ -7,7 +7,9 @@ namespace hairpin::dispatch {
 
 namespace {
 
-void reset(Fd client) { platform::reset_on_close(client.get()); }
+void reset(Fd client) {
+  platform::reset_on_close(client.get());
+}
 
 const char* text(relay::Ending ending) {
   switch (ending) {
@@ -47,8 +49,7 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   worker_.counters.add(Count::tcp_opened);
   log::debug("{} via {} opened", flow.text(), through.tag());
   relay::TcpRelay::start(worker_, Descriptor(worker_.executor(), client.release()),
-                         std::move(*server), idle,
-                         [flow, &through](const relay::Summary& summary) {
+                         std::move(*server), idle, [flow, &through](const relay::Summary& summary) {
                            log::info("{} via {} {}: {} up, {} down", flow.text(), through.tag(),
                                      text(summary.ending), size_text(summary.sent),
                                      size_text(summary.received));

@@ -13,7 +13,9 @@ namespace {
 /// Connections accepted before the other flows of the worker have a turn.
 constexpr int kAcceptBatch = 64;
 
-Fd open_reserve() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+Fd open_reserve() {
+  return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
 
 bool out_of_descriptors(int code) {
   return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
@@ -30,7 +32,9 @@ TcpListener::TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& 
       idle_(idle),
       reserve_(open_reserve()) {}
 
-void TcpListener::start() { wait(); }
+void TcpListener::start() {
+  wait();
+}
 
 void TcpListener::stop() {
   boost::system::error_code ignored;
@@ -85,9 +89,10 @@ void TcpListener::admit(Fd client) {
                   capture_.inbound};
   if (worker_.loop_guard.is_own_tcp(flow)) {
     worker_.counters.add(Count::tcp_looped);
-    log::error("{} is a connection of our own: it is routed back into the interface; "
-               "exclude mark or destination from that route. Refused",
-               flow.text());
+    log::error(
+        "{} is a connection of our own: it is routed back into the interface; "
+        "exclude mark or destination from that route. Refused",
+        flow.text());
     return platform::reset_on_close(client.get());
   }
   platform::set_no_delay(client.get());

@@ -72,8 +72,8 @@ class UdpAssociations::Association final
 
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow) {
     outbound::Outbound& through = table_.dispatcher_.outbound(decision);
-    const auto known = std::ranges::find_if(
-        paths_, [&](const auto& path) { return &path->through == &through; });
+    const auto known =
+        std::ranges::find_if(paths_, [&](const auto& path) { return &path->through == &through; });
     if (known != paths_.end()) return (*known)->path.get();
     auto fresh = std::make_unique<Path>(*this, through);
     auto opened = through.open_udp(*fresh);
@@ -123,9 +123,8 @@ class UdpAssociations::Association final
 };
 
 struct UdpAssociations::Recency {
-  boost::intrusive::list<
-      Association, boost::intrusive::base_hook<
-                       boost::intrusive::list_base_hook<boost::intrusive::tag<struct RecencyTag>>>>
+  boost::intrusive::list<Association, boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+                                          boost::intrusive::tag<struct RecencyTag>>>>
       list;
 };
 
@@ -138,7 +137,9 @@ UdpAssociations::UdpAssociations(Worker& worker, Dispatcher& dispatcher, const C
       limits_(limits),
       recency_(std::make_unique<Recency>()) {}
 
-UdpAssociations::~UdpAssociations() { clear(); }
+UdpAssociations::~UdpAssociations() {
+  clear();
+}
 
 void UdpAssociations::clear() {
   while (!recency_->list.empty()) close(recency_->list.front(), "stopped");
@@ -159,9 +160,10 @@ UdpAssociations::Association* UdpAssociations::find_or_open(const Flow& flow) {
       std::ranges::find(capture_.addresses, flow.client.address) != capture_.addresses.end();
   if (from_interface && worker_.loop_guard.is_own_udp(flow)) {
     worker_.counters.add(Count::udp_looped);
-    log::error("{} is from a socket of our own: it is routed back into the interface; "
-               "exclude mark or destination from that route. Dropped",
-               flow.text());
+    log::error(
+        "{} is from a socket of our own: it is routed back into the interface; "
+        "exclude mark or destination from that route. Dropped",
+        flow.text());
     return nullptr;
   }
   if (by_client_.size() >= limits_.associations) {

@@ -43,14 +43,14 @@ class UdpReturn {
 };
 
 struct UdpLimits {
-  std::size_t associations;       ///< Per worker.
+  std::size_t associations;  ///< Per worker.
   Clock::duration two_way;
 };
 
 class UdpAssociations {
  public:
-  UdpAssociations(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
-                  UdpReturn& back, UdpLimits limits);
+  UdpAssociations(Worker& worker, Dispatcher& dispatcher, const Capture& capture, UdpReturn& back,
+                  UdpLimits limits);
   ~UdpAssociations();
 
   /// A client's datagram. `payload` is valid during the call.

@@ -14,34 +14,34 @@ namespace hairpin {
 enum class Count : std::uint8_t {
   tcp_opened,
   tcp_closed,
-  tcp_rejected,        ///< By rule or by a block outbound.
-  tcp_dial_failed,     ///< The outbound could not connect.
-  tcp_reset,           ///< Ended by RST of either side.
+  tcp_rejected,     ///< By rule or by a block outbound.
+  tcp_dial_failed,  ///< The outbound could not connect.
+  tcp_reset,        ///< Ended by RST of either side.
   tcp_idle_timeout,
-  tcp_looped,          ///< Our own traffic came back to us.
-  tcp_no_descriptor,   ///< Refused because the limit of open files was reached.
-  udp_opened,          ///< Associations.
+  tcp_looped,         ///< Our own traffic came back to us.
+  tcp_no_descriptor,  ///< Refused because the limit of open files was reached.
+  udp_opened,         ///< Associations.
   udp_closed,
-  udp_evicted,         ///< The oldest had to go: udp_nat_max.
-  udp_rejected,        ///< Datagrams, by rule, block, or an outbound without UDP.
+  udp_evicted,   ///< The oldest had to go: udp_nat_max.
+  udp_rejected,  ///< Datagrams, by rule, block, or an outbound without UDP.
   udp_dial_failed,
   udp_looped,
   udp_no_descriptor,
-  udp_queue_full,      ///< Datagrams dropped while an association was being opened.
-  udp_send_failed,     ///< Datagrams that the kernel would not send.
-  udp_in,              ///< Datagrams from clients.
-  udp_out,             ///< Datagrams to clients.
+  udp_queue_full,   ///< Datagrams dropped while an association was being opened.
+  udp_send_failed,  ///< Datagrams that the kernel would not send.
+  udp_in,           ///< Datagrams from clients.
+  udp_out,          ///< Datagrams to clients.
   tun_read_error,
-  tun_write_error,     ///< Packets that a device would not take.
+  tun_write_error,  ///< Packets that a device would not take.
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
 inline constexpr std::array<std::string_view, kCounts> kCountNames{
-    "tcp_opened",      "tcp_closed",        "tcp_rejected",   "tcp_dial_failed",
-    "tcp_reset",       "tcp_idle_timeout",  "tcp_looped",     "tcp_no_descriptor",
-    "udp_opened",      "udp_closed",        "udp_evicted",    "udp_rejected",
-    "udp_dial_failed", "udp_looped",        "udp_no_descriptor", "udp_queue_full",
-    "udp_send_failed", "udp_in",            "udp_out",        "tun_read_error",
+    "tcp_opened",      "tcp_closed",       "tcp_rejected",      "tcp_dial_failed",
+    "tcp_reset",       "tcp_idle_timeout", "tcp_looped",        "tcp_no_descriptor",
+    "udp_opened",      "udp_closed",       "udp_evicted",       "udp_rejected",
+    "udp_dial_failed", "udp_looped",       "udp_no_descriptor", "udp_queue_full",
+    "udp_send_failed", "udp_in",           "udp_out",           "tun_read_error",
     "tun_write_error"};
 
 /// Written by one thread, read by any.

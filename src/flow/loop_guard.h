@@ -1,8 +1,8 @@
 // Knows our own outbound connections, to recognise one that comes back to us as a captured flow.
 //
-// The first guard against loops is the mark on every outbound socket, which the nftables rule of the
-// link refuses on the outer device. This is the second, for what the mark does not reach: a socket
-// whose mark could not be set, or packets that lost it on their way round.
+// The first guard against loops is the mark on every outbound socket, which the nftables rule of
+// the link refuses on the outer device. This is the second, for what the mark does not reach: a
+// socket whose mark could not be set, or packets that lost it on their way round.
 #pragma once
 
 #include <mutex>

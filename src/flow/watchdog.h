@@ -9,9 +9,8 @@
 namespace hairpin {
 
 /// Something with a deadline. Base class; the watchdog does not own it, and it unlinks itself.
-class Watched
-    : public boost::intrusive::list_base_hook<
-          boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class Watched : public boost::intrusive::list_base_hook<
+                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   virtual ~Watched() = default;
   Watched() = default;

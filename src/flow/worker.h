@@ -24,8 +24,8 @@ struct Worker {
   static constexpr std::size_t kScratch = 64 * 1024;
   /// Bytes free before each received payload: IP, UDP, and the header of a TUN or of SOCKS5.
   static constexpr std::size_t kHeadroom = 64;
-  static constexpr std::size_t kBatch = 16;        ///< Datagrams per recvmmsg.
-  static constexpr std::size_t kIdlePipes = 32;    ///< Two descriptors each.
+  static constexpr std::size_t kBatch = 16;      ///< Datagrams per recvmmsg.
+  static constexpr std::size_t kIdlePipes = 32;  ///< Two descriptors each.
 
   Executor executor() { return context.get_executor(); }
 

@@ -75,8 +75,7 @@ Task<Result<>> Handshake::send(std::span<const std::byte> message) {
 Task<Result<>> Handshake::receive_more() {
   std::array<std::byte, 1024> buffer;
   for (;;) {
-    const ssize_t got =
-        ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got > 0) {
       received_.insert(received_.end(), buffer.begin(), buffer.begin() + got);
       co_return Result<>();

@@ -44,12 +44,11 @@ class Handshake {
 
   Task<Result<>> send(std::span<const std::byte> message);
 
-  /// Receives until `parse`, given all bytes so far, answers with a message (its member `size` tells
-  /// how many bytes it took) or an error. At most `max` bytes are waited for.
+  /// Receives until `parse`, given all bytes so far, answers with a message (its member `size`
+  /// tells how many bytes it took) or an error. At most `max` bytes are waited for.
   template <class Parse>
-  auto receive(Parse parse, std::size_t max)
-      -> Task<Result<typename std::invoke_result_t<Parse, std::span<const std::byte>>::value_type::
-                         value_type>> {
+  auto receive(Parse parse, std::size_t max) -> Task<Result<
+      typename std::invoke_result_t<Parse, std::span<const std::byte>>::value_type::value_type>> {
     for (;;) {
       auto parsed = parse(std::span<const std::byte>(received_));
       if (!parsed) co_return parsed.error();

@@ -18,11 +18,11 @@ class DirectPath final : public UdpPath {
   void send(const Endpoint& to, std::span<const std::byte> payload) override {
     auto& socket = sockets_[to.address.is_v4() ? 0 : 1];
     if (!socket) {
-      auto opened = UdpSocket::open(
-          worker_, to.address.family(), binding_,
-          [this](const platform::Datagram& datagram, std::span<std::byte> buffer) {
-            sink_.deliver(datagram.source, buffer, datagram.offset, datagram.size);
-          });
+      auto opened =
+          UdpSocket::open(worker_, to.address.family(), binding_,
+                          [this](const platform::Datagram& datagram, std::span<std::byte> buffer) {
+                            sink_.deliver(datagram.source, buffer, datagram.offset, datagram.size);
+                          });
       if (!opened) return sink_.failed(opened.error());
       socket = std::move(*opened);
     }

@@ -32,15 +32,15 @@ Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target
   auto method = co_await handshake.receive(socks5::parse_method, socks5::kMaxMessage);
   if (!method) co_return method.error();
   if (method->value == socks5::Method::unacceptable) {
-    co_return Error{with_password ? "SOCKS5: the proxy takes neither no authentication nor passwords"
-                                  : "SOCKS5: the proxy wants authentication; give username and "
-                                    "password",
+    co_return Error{with_password
+                        ? "SOCKS5: the proxy takes neither no authentication nor passwords"
+                        : "SOCKS5: the proxy wants authentication; give username and "
+                          "password",
                     EACCES};
   }
   if (method->value == socks5::Method::password) {
     if (!with_password) co_return Error{"SOCKS5: the proxy wants a password that was not offered"};
-    const socks5::Bytes login =
-        socks5::password_request(settings_.username, settings_.password);
+    const socks5::Bytes login = socks5::password_request(settings_.username, settings_.password);
     if (auto sent = co_await handshake.send(login); !sent) co_return sent.error();
     auto accepted = co_await handshake.receive(socks5::parse_password_reply, socks5::kMaxMessage);
     if (!accepted) co_return accepted.error();
@@ -93,8 +93,7 @@ namespace {
 /// Datagrams are kept until the proxy has opened the association; then they go straight through.
 class SocksPath final : public UdpPath {
  public:
-  SocksPath(Socks& outbound, UdpSink& sink)
-      : state_(std::make_shared<State>(outbound, sink)) {
+  SocksPath(Socks& outbound, UdpSink& sink) : state_(std::make_shared<State>(outbound, sink)) {
     asio::co_spawn(outbound.worker().executor(), open(state_), asio::detached);
   }
   ~SocksPath() override {
@@ -129,8 +128,7 @@ class SocksPath final : public UdpPath {
     }
     void receive(const platform::Datagram& datagram, std::span<std::byte> buffer) {
       if (datagram.source != relay) return;  // only the proxy may speak on this socket
-      const auto parsed =
-          socks5::parse_udp_header(buffer.subspan(datagram.offset, datagram.size));
+      const auto parsed = socks5::parse_udp_header(buffer.subspan(datagram.offset, datagram.size));
       if (!parsed || !parsed->value.name.empty()) return;
       sink.deliver(parsed->value.endpoint, buffer, datagram.offset + parsed->size,
                    datagram.size - parsed->size);

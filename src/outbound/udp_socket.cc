@@ -23,9 +23,9 @@ Result<UdpSocket> UdpSocket::open(Worker& worker, Family family, const platform:
   if (!fd) return fd.error();
   const auto port = platform::local_port(fd->get());
   if (!port) return port.error();
-  auto state = std::shared_ptr<State>(new State{worker, Descriptor(worker.executor(), fd->release()),
-                                                std::move(handler),
-                                                worker.loop_guard.remember_udp(*port)});
+  auto state =
+      std::shared_ptr<State>(new State{worker, Descriptor(worker.executor(), fd->release()),
+                                       std::move(handler), worker.loop_guard.remember_udp(*port)});
   wait(state);
   return UdpSocket(std::move(state));
 }
@@ -39,7 +39,8 @@ void UdpSocket::wait(const std::shared_ptr<State>& state) {
 }
 
 void UdpSocket::receive(State& state) {
-  // Waiting again after one batch, even a full one, lets the other sockets of the worker have a turn.
+  // Waiting again after one batch, even a full one, lets the other sockets of the worker have a
+  // turn.
   auto& batch = state.worker.datagrams;
   const auto received = batch.receive(state.socket.native_handle());
   if (!received) return;  // EAGAIN, or an error about one earlier datagram: the socket lives on

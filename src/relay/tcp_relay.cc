@@ -13,7 +13,9 @@ constexpr std::uint64_t kSpliceAfter = 64 * 1024;
 /// Rounds before the other flows of the worker have a turn.
 constexpr int kRounds = 8;
 
-bool would_block(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
+bool would_block(int code) {
+  return code == EAGAIN || code == EWOULDBLOCK;
+}
 
 }  // namespace
 
@@ -85,8 +87,8 @@ TcpRelay::Step TcpRelay::flush(Half& half) {
 
 TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
   auto& scratch = worker_.scratch;
-  const ssize_t got = ::recv(half.from.native_handle(), scratch.data(), scratch.size(),
-                             MSG_DONTWAIT);
+  const ssize_t got =
+      ::recv(half.from.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
   if (got < 0) return would_block(errno) ? Step::wait_read : Step::failed;
   last_activity_ = Clock::now();
   if (got == 0) {
@@ -99,8 +101,9 @@ TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
   if (sent < 0 && !would_block(errno)) return Step::failed;
   const std::size_t written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
   half.moved += written;
-  if (written < size) half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
-                                       scratch.begin() + static_cast<std::ptrdiff_t>(size));
+  if (written < size)
+    half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
+                     scratch.begin() + static_cast<std::ptrdiff_t>(size));
   return Step::again;
 }
 

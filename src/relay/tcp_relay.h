@@ -44,9 +44,8 @@ struct Summary {
   std::uint64_t received = 0;  ///< Bytes to the client.
 };
 
-class TcpRelay final
-    : public boost::intrusive_ref_counter<TcpRelay, boost::thread_unsafe_counter>,
-      private Watched {
+class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thread_unsafe_counter>,
+                       private Watched {
  public:
   using Done = std::function<void(const Summary&)>;
 
@@ -59,11 +58,11 @@ class TcpRelay final
     Half(Descriptor& source, Descriptor& sink) : from(source), to(sink) {}
     Descriptor& from;
     Descriptor& to;
-    std::uint64_t moved = 0;            ///< Bytes.
-    std::vector<std::byte> rest;        ///< Read, not yet written, while copying.
+    std::uint64_t moved = 0;      ///< Bytes.
+    std::vector<std::byte> rest;  ///< Read, not yet written, while copying.
     std::optional<platform::Pipe> pipe;
     bool source_ended = false;
-    bool ended = false;                 ///< The end has been passed on.
+    bool ended = false;  ///< The end has been passed on.
   };
   enum class Step : std::uint8_t { again, wait_read, wait_write, ended, failed };
 

@@ -13,9 +13,8 @@ std::size_t index_of(const std::vector<T>& items, const std::string& tag) {
 }
 
 bool in_any(const std::vector<Prefix>& prefixes, const IpAddr& address) {
-  return std::ranges::any_of(prefixes, [&](const Prefix& prefix) {
-    return prefix.contains(address);
-  });
+  return std::ranges::any_of(prefixes,
+                             [&](const Prefix& prefix) { return prefix.contains(address); });
 }
 
 /// A kind of condition that is not given holds.

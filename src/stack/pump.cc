@@ -25,8 +25,7 @@ static_assert(Worker::kHeadroom >= sizeof(nat::VnetHeader) + nat::kUdpHeadroom);
 
 }  // namespace
 
-Pump::Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner,
-           bool vnet_header)
+Pump::Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner, bool vnet_header)
     : worker_(worker),
       translator_(translator),
       outer_{Descriptor(worker.executor(), outer.release()), true},
@@ -83,11 +82,9 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
       return write((side.is_outer ? inner_ : outer_).device,
                    frame.first(header_ + packet.bytes().size()));
     case nat::Verdict::echo: {
-      const bool pending =
-          header_ != 0 && (nat::header_at<const nat::VnetHeader>(frame).flags &
-                           nat::VnetHeader::kNeedsChecksum) != 0;
-      nat::make_echo_reply(packet,
-                           pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
+      const bool pending = header_ != 0 && (nat::header_at<const nat::VnetHeader>(frame).flags &
+                                            nat::VnetHeader::kNeedsChecksum) != 0;
+      nat::make_echo_reply(packet, pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
       return write(outer_.device, frame.first(header_ + packet.bytes().size()));
     }
     case nat::Verdict::unreachable: {
@@ -129,9 +126,8 @@ void Pump::write_built(std::span<std::byte> packet, nat::Coverage coverage) {
 }
 
 bool Pump::is_own(const IpAddr& address) const {
-  return std::ranges::any_of(translator_.mirrors(), [&](const nat::Mirror& mirror) {
-    return mirror.address == address;
-  });
+  return std::ranges::any_of(translator_.mirrors(),
+                             [&](const nat::Mirror& mirror) { return mirror.address == address; });
 }
 
 void Pump::answer(const Endpoint& from, const Endpoint& to, std::span<std::byte> buffer,
@@ -144,14 +140,12 @@ void Pump::answer(const Endpoint& from, const Endpoint& to, std::span<std::byte>
   }
   const std::uint32_t id = next_id_++;
   // A client behind this host may have a small MTU on its way. IPv4 lets routers cut the packet.
-  const bool cut =
-      v6 && !is_own(to.address) &&
-      sizeof(nat::Ip6Header) + sizeof(nat::UdpHeader) + size > kMinMtu6;
+  const bool cut = v6 && !is_own(to.address) &&
+                   sizeof(nat::Ip6Header) + sizeof(nat::UdpHeader) + size > kMinMtu6;
   // The kernel can be left to do the sum, if there is a header to tell it, and one packet to sum.
-  const auto coverage =
-      header_ != 0 && !cut ? nat::Coverage::pseudo_only : nat::Coverage::complete;
-  const auto packet = nat::prepend_udp(buffer, offset, size, from, to,
-                                       static_cast<std::uint16_t>(id), coverage);
+  const auto coverage = header_ != 0 && !cut ? nat::Coverage::pseudo_only : nat::Coverage::complete;
+  const auto packet =
+      nat::prepend_udp(buffer, offset, size, from, to, static_cast<std::uint16_t>(id), coverage);
   if (!cut) return write_built(packet, coverage);
 
   nat::Ip6Fragmenter fragments(packet, kMinMtu6, id);
@@ -162,8 +156,7 @@ void Pump::answer(const Endpoint& from, const Endpoint& to, std::span<std::byte>
   }
 }
 
-void Pump::refuse(const Endpoint& client, const Endpoint& to,
-                  std::span<const std::byte> payload) {
+void Pump::refuse(const Endpoint& client, const Endpoint& to, std::span<const std::byte> payload) {
   if (client.address.family() != to.address.family()) return;
   // The error quotes the beginning of the datagram that it is about, which the kernel has taken
   // apart: build it again.
@@ -176,8 +169,8 @@ void Pump::refuse(const Endpoint& client, const Endpoint& to,
   nat::Packet packet;
   if (nat::Packet::parse(datagram, packet) != nat::Malformed::none) return;
   std::array<std::byte, Worker::kHeadroom + nat::kMaxIcmpError> buffer;
-  const auto error = nat::icmp_error(packet, nat::Refusal::port,
-                                     std::span(buffer).subspan(Worker::kHeadroom));
+  const auto error =
+      nat::icmp_error(packet, nat::Refusal::port, std::span(buffer).subspan(Worker::kHeadroom));
   if (error) write_built(*error, nat::Coverage::complete);
 }
 

@@ -94,11 +94,11 @@ Result<> pass_reverse_path_filter(const std::string& inner) {
                set.error().code};
 }
 
-/// Bound to the inner device, for two reasons. Nobody but the translator can reach the listeners: not
-/// a neighbour who guesses the port, nor ourselves by way of another interface. And where a client
-/// uses one port for both ends (C:p → D:p), the answer that we write to the outer device has the very
-/// names of the accepted socket; the kernel would find it there at once (early demultiplexing), were
-/// it not for the device.
+/// Bound to the inner device, for two reasons. Nobody but the translator can reach the listeners:
+/// not a neighbour who guesses the port, nor ourselves by way of another interface. And where a
+/// client uses one port for both ends (C:p → D:p), the answer that we write to the outer device has
+/// the very names of the accepted socket; the kernel would find it there at once (early
+/// demultiplexing), were it not for the device.
 Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
                                        unsigned workers) {
   FamilyListeners listeners{binding.family, {}, {}};

@@ -2,15 +2,17 @@
 //
 //   outer     the TUN that applications are routed to; has the configured addresses
 //   inner     a second TUN, "NAME-in", on which the translated packets come back to the kernel
-//   listeners transparent sockets; one TCP listener per worker and family, one UDP socket per family
+//   listeners transparent sockets; one TCP listener per worker and family, one UDP socket per
+//   family
 //             and worker (their number a power of two)
 //   nftables  table "hairpin-NAME": packets from the inner device go to the listeners (nft/plan.h)
-//   rules     packets with our mark go to this host when they come from the inner device, and to the
+//   rules     packets with our mark go to this host when they come from the inner device, and to
+//   the
 //             inner device when they come from a listener
 //
-// All of it is bound to descriptors, devices or our protocol number: what the kernel does not remove
-// when the process dies (two rules per family) does nothing without the rest, and is removed at the
-// next start.
+// All of it is bound to descriptors, devices or our protocol number: what the kernel does not
+// remove when the process dies (two rules per family) does nothing without the rest, and is removed
+// at the next start.
 #pragma once
 
 #include <array>
@@ -38,8 +40,8 @@ struct FamilyListeners {
 struct SystemTunOptions {
   config::TunInbound inbound;
   unsigned workers = 1;
-  Mark own_mark;        ///< Of our outbound sockets in the same namespace; 0 if they are elsewhere.
-  int adopt_fd = -1;    ///< A TUN that somebody else made: see platform::adopt_tun.
+  Mark own_mark;      ///< Of our outbound sockets in the same namespace; 0 if they are elsewhere.
+  int adopt_fd = -1;  ///< A TUN that somebody else made: see platform::adopt_tun.
 };
 
 /// Owns the devices, sockets and the nftables table. The rules are in `rules`: see RuleSet.

@@ -24,8 +24,8 @@ std::string request(const Target& target, const std::optional<Credentials>& cred
   const std::string authority = target.text();
   std::string out = "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n";
   if (credentials) {
-    out += "Proxy-Authorization: Basic " +
-           base64(credentials->user + ":" + credentials->password) + "\r\n";
+    out += "Proxy-Authorization: Basic " + base64(credentials->user + ":" + credentials->password) +
+           "\r\n";
   }
   return out + "\r\n";
 }
@@ -36,8 +36,7 @@ Result<std::optional<Response>> parse_response(std::span<const std::byte> receiv
   parser.skip(true);  // the answer to CONNECT has no body, whatever its headers say
   parser.header_limit(kMaxHead);
   boost::system::error_code ec;
-  const std::size_t size =
-      parser.put(boost::asio::buffer(received.data(), received.size()), ec);
+  const std::size_t size = parser.put(boost::asio::buffer(received.data(), received.size()), ec);
   if (ec == http::error::need_more) {
     if (received.size() < kMaxHead) return std::nullopt;
     ec = http::error::header_limit;

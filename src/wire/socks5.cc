@@ -135,8 +135,8 @@ ParseResult<Reply> parse_reply(std::span<const std::byte> received) {
 
 std::string reply_text(std::uint8_t code) {
   constexpr std::array<const char*, 9> kTexts{
-      "succeeded",           "general failure",   "connection not allowed by ruleset",
-      "network unreachable", "host unreachable",  "connection refused",
+      "succeeded",           "general failure",       "connection not allowed by ruleset",
+      "network unreachable", "host unreachable",      "connection refused",
       "TTL expired",         "command not supported", "address type not supported"};
   if (code < kTexts.size()) return kTexts[code];
   return "unknown reply " + std::to_string(code);

@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Packet packet;
   if (Packet::parse(bytes, packet) != Malformed::none) return 0;
   test::Bytes out(kMaxIcmpError);
-  for (const Refusal refusal : {Refusal::port, Refusal::host, Refusal::network, Refusal::administrator}) {
+  for (const Refusal refusal :
+       {Refusal::port, Refusal::host, Refusal::network, Refusal::administrator}) {
     if (const auto error = icmp_error(packet, refusal, out)) {
       FUZZ_CHECK(test::complaint(*error).empty());
     }

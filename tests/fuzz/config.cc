@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!config) return 0;
   const route::Router router(*config);
   for (const Network network : {Network::tcp, Network::udp}) {
-    const auto decision = router.decide({network, test::at("192.0.2.1:1"), test::at("203.0.113.1:80"), 0});
+    const auto decision =
+        router.decide({network, test::at("192.0.2.1:1"), test::at("203.0.113.1:80"), 0});
     FUZZ_CHECK(decision.outbound < config->outbounds.size());
   }
   return 0;

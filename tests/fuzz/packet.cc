@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <algorithm>
 #include <vector>
 
 #include "fuzz/check.h"

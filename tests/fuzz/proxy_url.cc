@@ -1,5 +1,5 @@
-// Any text as --proxy. Holds: what is accepted is an outbound that the configuration accepts, unless
-// a part of it is longer than a protocol allows.
+// Any text as --proxy. Holds: what is accepted is an outbound that the configuration accepts,
+// unless a part of it is longer than a protocol allows.
 #include <cstdint>
 #include <string_view>
 
@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   whole["outbounds"] = *outbound;
   config::Problems problems;
   const bool valid = config::parse_value(whole, problems).has_value();
-  for (const auto& problem : problems) std::fprintf(stderr, "%s: %s\n", problem.where.c_str(), problem.message.c_str());
+  for (const auto& problem : problems)
+    std::fprintf(stderr, "%s: %s\n", problem.where.c_str(), problem.message.c_str());
   FUZZ_CHECK(valid);
   return 0;
 }

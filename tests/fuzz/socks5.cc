@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t length = socks5::write_udp_header(header->value, out);
     if (header->value.name.empty()) {
       FUZZ_CHECK(length == header->size);
-      FUZZ_CHECK(std::ranges::equal(std::span(out).subspan(3, length - 3), received.subspan(3, length - 3)));
+      FUZZ_CHECK(std::ranges::equal(std::span(out).subspan(3, length - 3),
+                                    received.subspan(3, length - 3)));
     }
   }
   return 0;

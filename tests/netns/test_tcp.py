@@ -1,5 +1,6 @@
 """TCP through the TUN and the kernel's stack. Topology: see lab.py."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -309,6 +310,32 @@ class Endings(LabTest):
             for _ in range(100):
                 client.sendall(b"x" * 1000)
                 time.sleep(0.01)
+
+    def test_reset_while_splicing(self):
+        """Resets that meet a busy flow, on either side, at any moment: splice(2) raises SIGPIPE then."""
+        hairpin = self.lab.hairpin(level="info")
+        listener = self.lab.listen(TARGET4, 7000)
+        for round_ in range(60):
+            client = self.lab.socket("client")
+            client.connect((TARGET4, 7000))
+            served, _ = listener.accept()
+            sender, receiver = (client, served) if round_ % 2 else (served, client)
+
+            def send():
+                with contextlib.suppress(OSError):
+                    while True:
+                        sender.sendall(bytes(1 << 20))
+
+            thread = threading.Thread(target=send)
+            thread.start()
+            got = 0
+            while got < 2_000_000 + round_ * 10_000:
+                got += len(receiver.recv(1 << 20))
+            self.reset(receiver)
+            thread.join()
+            sender.close()
+        self.assertIsNone(hairpin.process.popen.poll(), "hairpin has died")
+        wait_for(lambda: hairpin.counters().get("tcp_closed") == 60, "all flows to end")
 
     def test_refused_target(self):
         hairpin = self.lab.hairpin()

@@ -14,13 +14,19 @@ namespace hairpin::test {
 
 using Bytes = std::vector<std::byte>;
 
-inline IpAddr ip(const std::string& text) { return IpAddr::parse(text).value(); }
-inline Endpoint at(const std::string& text) { return Endpoint::parse(text).value(); }
+inline IpAddr ip(const std::string& text) {
+  return IpAddr::parse(text).value();
+}
+inline Endpoint at(const std::string& text) {
+  return Endpoint::parse(text).value();
+}
 
 inline void put(Bytes& out, std::initializer_list<unsigned> values) {
   for (const unsigned value : values) out.push_back(static_cast<std::byte>(value));
 }
-inline void put16(Bytes& out, unsigned value) { put(out, {value >> 8, value & 0xff}); }
+inline void put16(Bytes& out, unsigned value) {
+  put(out, {value >> 8, value & 0xff});
+}
 inline void set16(Bytes& out, std::size_t offset, unsigned value) {
   out[offset] = static_cast<std::byte>(value >> 8);
   out[offset + 1] = static_cast<std::byte>(value & 0xff);
@@ -106,8 +112,8 @@ inline Bytes icmp(const IpAddr& source, const IpAddr& destination, unsigned type
   Bytes body;
   put(body, {type, code, 0, 0, 0, 1, 0, 2});
   for (std::size_t i = 0; i < payload; ++i) put(body, {static_cast<unsigned>(i)});
-  const unsigned sum = source.is_v4() ? naive_sum(body)
-                                      : naive_transport_sum(source, destination, 58, body);
+  const unsigned sum =
+      source.is_v4() ? naive_sum(body) : naive_transport_sum(source, destination, 58, body);
   set16(body, 2, ~sum & 0xffff);
   return wrap(source, destination, source.is_v4() ? 1 : 58, body);
 }
@@ -127,9 +133,8 @@ inline std::string complaint(std::span<const std::byte> packet) {
   const IpAddr source = IpAddr::from_wire(packet.subspan(v4 ? 12 : 8, size));
   const IpAddr destination = IpAddr::from_wire(packet.subspan(v4 ? 16 : 24, size));
   const auto body = packet.subspan(header);
-  const unsigned sum = protocol == 1
-                           ? naive_sum(body)
-                           : naive_transport_sum(source, destination, protocol, body);
+  const unsigned sum =
+      protocol == 1 ? naive_sum(body) : naive_transport_sum(source, destination, protocol, body);
   if (sum != 0xffff) return "transport checksum";
   return "";
 }

@@ -12,8 +12,9 @@ TEST(IpAddr, ParsesAndPrints) {
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(address->text(), text);
   }
-  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.0.0.1", "1.2.3.4 ", ":::", "fe80::1%eth0",
-                           "2001:db8::1::2", "host", "1111111111111111111111111111111111111111111111111"}) {
+  for (const char* text :
+       {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.0.0.1", "1.2.3.4 ", ":::", "fe80::1%eth0",
+        "2001:db8::1::2", "host", "1111111111111111111111111111111111111111111111111"}) {
     EXPECT_FALSE(IpAddr::parse(text)) << text;
   }
   EXPECT_FALSE(IpAddr::parse(std::string_view("1.2.3.4\0", 8)));
@@ -68,7 +69,8 @@ TEST(Prefix, ParsesAndContains) {
   EXPECT_TRUE(Prefix::parse("0.0.0.0/0")->contains(*IpAddr::parse("203.0.113.1")));
   EXPECT_TRUE(Prefix::parse("2001:db8::/33")->contains(*IpAddr::parse("2001:db8:7fff::1")));
   EXPECT_FALSE(Prefix::parse("2001:db8::/33")->contains(*IpAddr::parse("2001:db8:8000::1")));
-  for (const char* text : {"192.0.2.1/33", "::/129", "192.0.2.1/", "/24", "192.0.2.1/-1", "192.0.2.1/ 8", "192.0.2.1/8/8"}) {
+  for (const char* text : {"192.0.2.1/33", "::/129", "192.0.2.1/", "/24", "192.0.2.1/-1",
+                           "192.0.2.1/ 8", "192.0.2.1/8/8"}) {
     EXPECT_FALSE(Prefix::parse(text)) << text;
   }
 }
@@ -82,7 +84,8 @@ TEST(Endpoint, ParsesPrintsAndConverts) {
     endpoint->to_sockaddr(address);
     EXPECT_EQ(Endpoint::from_sockaddr(address), *endpoint);
   }
-  for (const char* text : {"192.0.2.1", "192.0.2.1:65536", "2001:db8::1:80", "[192.0.2.1]:80", ":80", "[::1]"}) {
+  for (const char* text :
+       {"192.0.2.1", "192.0.2.1:65536", "2001:db8::1:80", "[192.0.2.1]:80", ":80", "[::1]"}) {
     EXPECT_FALSE(Endpoint::parse(text)) << text;
   }
   sockaddr_storage address{};

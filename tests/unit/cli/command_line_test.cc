@@ -26,8 +26,9 @@ T expect(std::vector<const char*> words) {
 TEST(CommandLine, RunWithFileOrOptions) {
   EXPECT_EQ(expect<cli::Run>({"run", "-c", "x.json"}).source.file, "x.json");
   EXPECT_EQ(expect<cli::Run>({"run", "--config=-", "--log-level", "debug"}).log_level, "debug");
-  const auto run = expect<cli::Run>({"run", "--proxy", "socks5://h:1", "--tun-name", "hp0", "--address", "10.0.0.1/30",
-                                "--address", "fd00::1/126", "--mtu", "1500", "--udp-timeout", "1m", "--mark", "0x9"});
+  const auto run = expect<cli::Run>({"run", "--proxy", "socks5://h:1", "--tun-name", "hp0",
+                                     "--address", "10.0.0.1/30", "--address", "fd00::1/126",
+                                     "--mtu", "1500", "--udp-timeout", "1m", "--mark", "0x9"});
   config::Problems problems;
   const auto config = config::parse_value(run.source.options, problems);
   ASSERT_TRUE(config) << problems.at(0).where << problems.at(0).message;
@@ -53,7 +54,8 @@ TEST(CommandLine, ExecLeavesTheCommandsOptionsAlone) {
   EXPECT_EQ(expect<Exec>({"exec", "--", "--help"}).command, Words{"--help"});
   EXPECT_EQ(expect<Exec>({"exec", "--proxy", "direct://", "sh", "-c", "x", "--", "y"}).command,
             (Words{"sh", "-c", "x", "--", "y"}));
-  EXPECT_EQ(expect<Exec>({"exec", "--proxy=direct://", "--mtu", "1500", "--", "a"}).command, Words{"a"});
+  EXPECT_EQ(expect<Exec>({"exec", "--proxy=direct://", "--mtu", "1500", "--", "a"}).command,
+            Words{"a"});
   EXPECT_EQ(expect<Exec>({"exec", "--dns", "192.0.2.1", "--dns", "::1", "a"}).dns.size(), 2U);
 }
 
@@ -68,11 +70,23 @@ TEST(CommandLine, Others) {
 }
 
 TEST(CommandLine, Mistakes) {
-  for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
-           {}, {"fly"}, {"run", "--nonsense"}, {"run", "stray"}, {"run", "--mtu", "x"}, {"run", "--mtu"},
-           {"run", "-c", "f", "--proxy", "direct://"}, {"run", "--proxy", "nonsense"}, {"exec"}, {"exec", "--"},
-           {"exec", "--mtu"}, {"exec", "--dns", "x", "a"}, {"exec", "--nonsense", "a"}, {"check"}, {"check", "f"},
-           {"run", "--conf", "x"}}) {
+  for (const std::vector<const char*>& words :
+       std::vector<std::vector<const char*>>{{},
+                                             {"fly"},
+                                             {"run", "--nonsense"},
+                                             {"run", "stray"},
+                                             {"run", "--mtu", "x"},
+                                             {"run", "--mtu"},
+                                             {"run", "-c", "f", "--proxy", "direct://"},
+                                             {"run", "--proxy", "nonsense"},
+                                             {"exec"},
+                                             {"exec", "--"},
+                                             {"exec", "--mtu"},
+                                             {"exec", "--dns", "x", "a"},
+                                             {"exec", "--nonsense", "a"},
+                                             {"check"},
+                                             {"check", "f"},
+                                             {"run", "--conf", "x"}}) {
     const auto command = parse_words(words);
     EXPECT_TRUE(command.has_error()) << (words.empty() ? "" : words.back());
   }

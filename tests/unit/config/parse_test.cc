@@ -108,7 +108,8 @@ TEST(Config, AllProblemsAtOnce) {
   })"),
             "inbounds[0].adress: unknown field; did you mean \"address\"?\n"
             "inbounds[0].mtu: expected a number from 1280 to 65535, got 70000\n"
-            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", got \"soon\"\n"
+            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", "
+            "got \"soon\"\n"
             "log.level: expected trace, debug, info, warn, error, fatal or panic, got \"loud\"\n"
             "outbounds[0].type: unknown type \"sock\"; did you mean \"socks\"?\n"
             "outbounds[1]: \"server_port\" is missing\n"
@@ -121,8 +122,12 @@ struct Row {
 };
 
 TEST(Config, SyntaxErrorsHaveLineAndColumn) {
-  for (const Row& row : {Row{"{\n  \"log\": }", "2:10: "}, {"", "1:1: "}, {"{\"a\": \"x", "1:9: "},
-                         {"{} {}", "1:4: "}, {"[1, 2", "1:6: "}, {"/* never closed", "1:1: "},
+  for (const Row& row : {Row{"{\n  \"log\": }", "2:10: "},
+                         {"", "1:1: "},
+                         {"{\"a\": \"x", "1:9: "},
+                         {"{} {}", "1:4: "},
+                         {"[1, 2", "1:6: "},
+                         {"/* never closed", "1:1: "},
                          {"{\"log\": {}, // c\n \"x\" 3}", "2:6: "}}) {
     const std::string got = problems_of(row.text);
     EXPECT_EQ(got.substr(0, row.want.size()), row.want) << row.text << " gave " << got;
@@ -139,31 +144,39 @@ TEST(Config, EachProblem) {
   };
   const auto rule = [](const std::string& fields) {
     return "{\"inbounds\": " + kTun +
-           R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields + "}]}}";
+           R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields +
+           "}]}}";
   };
   for (const Row& row : std::vector<Row>{
            {"[]", "1:1: expected an object with \"inbounds\" and \"outbounds\"\n"},
            {"{}", ": \"inbounds\" is missing: one of type \"tun\" is needed\n"},
            {R"({"inbounds": [{"type": "tun"}]})",
-            "inbounds[0]: \"address\" is missing, for example [\"172.18.0.1/30\", \"fdfe:dcba:9876::1/126\"]\n"},
+            "inbounds[0]: \"address\" is missing, for example [\"172.18.0.1/30\", "
+            "\"fdfe:dcba:9876::1/126\"]\n"},
            {R"({"inbounds": [{}]})", "inbounds[0]: \"type\" is missing: \"tun\"\n"},
            {R"({"inbounds": [3]})", "inbounds[0]: expected an object, got 3\n"},
            {R"({"inbounds": [)" + kTun + R"(], "log": {"level": "info", "level": "warn"}})",
             "log.level: stands twice in this object\n"},
-           {tun(R"("address": ["224.0.0.1/4"])"), "inbounds[0].address: stands twice in this object\n"
-                                                  "inbounds[0].address: 224.0.0.1/4 is no address for an interface\n"},
+           {tun(R"("address": ["224.0.0.1/4"])"),
+            "inbounds[0].address: stands twice in this object\n"
+            "inbounds[0].address: 224.0.0.1/4 is no address for an interface\n"},
            {tun(R"("interface_name": "much-too-long-a-name")"),
             "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
            {tun(R"("interface_name": "a/b")"),
             "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
-           {tun(R"("stack": "gvisor")"), "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
+           {tun(R"("stack": "gvisor")"),
+            "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
            {tun(R"("link": "veth")"), "inbounds[0].link: expected \"tun\", got \"veth\"\n"},
-           {tun(R"("mtu": 1279)"), "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
-           {tun(R"("mtu": "1500")"), "inbounds[0].mtu: expected a number from 1280 to 65535, got \"1500\"\n"},
+           {tun(R"("mtu": 1279)"),
+            "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
+           {tun(R"("mtu": "1500")"),
+            "inbounds[0].mtu: expected a number from 1280 to 65535, got \"1500\"\n"},
            {tun(R"("udp_timeout": 5)"),
-            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", got 5\n"},
+            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", "
+            "got 5\n"},
            {tun(R"("auto_route": true)"),
-            "inbounds[0].auto_route: unknown field; known here: type tag interface_name address mtu stack link "
+            "inbounds[0].auto_route: unknown field; known here: type tag interface_name address "
+            "mtu stack link "
             "udp_timeout udp_nat_max tcp_idle_timeout\n"},
            {outbound(R"("tag": "x")"),
             "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
@@ -172,20 +185,25 @@ TEST(Config, EachProblem) {
            {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
             "outbounds[0].server_port: expected a number from 1 to 65535, got 0\n"},
            {outbound(R"("type": "socks", "server": "a", "server_port": 1, "version": "4a")"),
-            "outbounds[0].version: expected \"5\" (versions 4 and 4a are not supported), got \"4a\"\n"},
+            "outbounds[0].version: expected \"5\" (versions 4 and 4a are not supported), got "
+            "\"4a\"\n"},
            {outbound(R"("type": "socks", "server": "a", "server_port": 1, "password": "x")"),
             "outbounds[0]: \"password\" needs a \"username\"\n"},
-           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "username": ")" + std::string(256, 'u') +
-                     "\""),
+           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "username": ")" +
+                     std::string(256, 'u') + "\""),
             "outbounds[0].username: is longer than 255 bytes\n"},
            {outbound(R"("type": "direct", "server": "a")"),
-            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark connect_timeout\n"},
+            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
+            "connect_timeout\n"},
            {outbound(R"("type": "direct", "routing_mark": -1)"),
-            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as \"0x2024\", got -1\n"},
+            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
+            "\"0x2024\", got -1\n"},
            {outbound(R"("type": "direct", "routing_mark": "0x1g")"),
-            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as \"0x2024\", got "
+            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
+            "\"0x2024\", got "
             "\"0x1g\"\n"},
-           {rule(R"("outbound": "out")"), "route.rules[0]: has no condition: it would match every flow\n"},
+           {rule(R"("outbound": "out")"),
+            "route.rules[0]: has no condition: it would match every flow\n"},
            {rule(R"("port": 80)"), "route.rules[0]: \"outbound\" is missing\n"},
            {rule(R"("port": 80, "outbound": "oud")"),
             "route.rules[0].outbound: no outbound has the tag \"oud\"; did you mean \"out\"?\n"},
@@ -198,10 +216,12 @@ TEST(Config, EachProblem) {
            {rule(R"("port": [80, 70000], "outbound": "out")"),
             "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
            {rule(R"("port_range": "9:8", "outbound": "out")"),
-            "route.rules[0].port_range: expected a range of ports such as \"1000:2000\", \":3000\" or \"4000:\", got "
+            "route.rules[0].port_range: expected a range of ports such as \"1000:2000\", \":3000\" "
+            "or \"4000:\", got "
             "\"9:8\"\n"},
            {rule(R"("ip_cidr": "1.2.3.4/33", "outbound": "out")"),
-            "route.rules[0].ip_cidr: expected an address with a length such as \"172.18.0.1/30\", got "
+            "route.rules[0].ip_cidr: expected an address with a length such as \"172.18.0.1/30\", "
+            "got "
             "\"1.2.3.4/33\"\n"},
            {rule(R"("network": "icmp", "outbound": "out")"),
             "route.rules[0].network: expected \"tcp\" or \"udp\", got \"icmp\"\n"},
@@ -209,7 +229,8 @@ TEST(Config, EachProblem) {
             "route.rules[0].inbound: no inbound has the tag \"nowhere\"\n"},
            {"{\"inbounds\": " + kTun + R"(, "route": {"final": "x"}})",
             "route.final: no outbound has the tag \"x\"\n"},
-           {R"({"inbounds": [)" + kTun + "," + kTun + "]}", "inbounds[1].address: 172.18.0.1 is used twice\n"},
+           {R"({"inbounds": [)" + kTun + "," + kTun + "]}",
+            "inbounds[1].address: 172.18.0.1 is used twice\n"},
        }) {
     EXPECT_EQ(problems_of(row.text), row.want) << row.text;
   }
@@ -222,11 +243,17 @@ TEST(Config, CommentsKeepOffsets) {
 }
 
 TEST(Config, Durations) {
-  for (const auto& [text, milliseconds] : std::vector<std::pair<std::string, int>>{
-           {"1ms", 1}, {"5s", 5000}, {"5m", 300000}, {"2h4m", 7440000}, {"1d", 86400000}, {"1m500ms", 60500}}) {
+  for (const auto& [text, milliseconds] :
+       std::vector<std::pair<std::string, int>>{{"1ms", 1},
+                                                {"5s", 5000},
+                                                {"5m", 300000},
+                                                {"2h4m", 7440000},
+                                                {"1d", 86400000},
+                                                {"1m500ms", 60500}}) {
     EXPECT_EQ(parse_duration(text), Duration(milliseconds)) << text;
   }
-  for (const char* text : {"", "5", "m", "5x", "-5s", "5 s", "1.5s", "99999999999999999999s", "367d", "s5"}) {
+  for (const char* text :
+       {"", "5", "m", "5x", "-5s", "5 s", "1.5s", "99999999999999999999s", "367d", "s5"}) {
     EXPECT_FALSE(parse_duration(text)) << text;
   }
 }
@@ -240,16 +267,21 @@ TEST(Config, NearestNames) {
 }
 
 TEST(ProxyUrl, Valid) {
-  for (const auto& [url, want] : std::vector<std::pair<std::string, std::string>>{
-           {"socks5://127.0.0.1", R"({"server":"127.0.0.1","server_port":1080,"tag":"proxy","type":"socks"})"},
-           {"socks5h://h.example:99/", R"({"server":"h.example","server_port":99,"tag":"proxy","type":"socks"})"},
-           {"http://[::1]:3128", R"({"server":"::1","server_port":3128,"tag":"proxy","type":"http"})"},
-           {"http://[::1]", R"({"server":"::1","server_port":8080,"tag":"proxy","type":"http"})"},
-           {"http://u%40x:p%3aw@h",
-            R"({"password":"p:w","server":"h","server_port":8080,"tag":"proxy","type":"http","username":"u@x"})"},
-           {"socks5://u@h", R"({"password":"","server":"h","server_port":1080,"tag":"proxy","type":"socks","username":"u"})"},
-           {"direct://", R"({"tag":"proxy","type":"direct"})"},
-           {"block://", R"({"tag":"proxy","type":"block"})"}}) {
+  for (
+      const auto& [url, want] : std::vector<std::pair<std::string, std::string>>{
+          {"socks5://127.0.0.1",
+           R"({"server":"127.0.0.1","server_port":1080,"tag":"proxy","type":"socks"})"},
+          {"socks5h://h.example:99/",
+           R"({"server":"h.example","server_port":99,"tag":"proxy","type":"socks"})"},
+          {"http://[::1]:3128",
+           R"({"server":"::1","server_port":3128,"tag":"proxy","type":"http"})"},
+          {"http://[::1]", R"({"server":"::1","server_port":8080,"tag":"proxy","type":"http"})"},
+          {"http://u%40x:p%3aw@h",
+           R"({"password":"p:w","server":"h","server_port":8080,"tag":"proxy","type":"http","username":"u@x"})"},
+          {"socks5://u@h",
+           R"({"password":"","server":"h","server_port":1080,"tag":"proxy","type":"socks","username":"u"})"},
+          {"direct://", R"({"tag":"proxy","type":"direct"})"},
+          {"block://", R"({"tag":"proxy","type":"block"})"}}) {
     const auto parsed = parse_proxy_url(url);
     ASSERT_TRUE(parsed) << url;
     EXPECT_EQ(parsed->dump(), want) << url;
@@ -257,10 +289,11 @@ TEST(ProxyUrl, Valid) {
 }
 
 TEST(ProxyUrl, Invalid) {
-  for (const char* url : {"", "127.0.0.1:1080", "ftp://h", "socks5://", "socks5://:80", "socks5://h:", "socks5://h:0",
-                          "socks5://h:65536", "socks5://h:x", "socks5://::1:80", "socks5://[::1", "socks5://[::1]x",
-                          "socks5://[1.2.3.4]:80", "http://h/path", "http://u%4:p@h", "http://:p@h", "direct://x",
-                          "http://%zz@h", "http://h?x"}) {
+  for (const char* url :
+       {"", "127.0.0.1:1080", "ftp://h", "socks5://", "socks5://:80", "socks5://h:", "socks5://h:0",
+        "socks5://h:65536", "socks5://h:x", "socks5://::1:80", "socks5://[::1", "socks5://[::1]x",
+        "socks5://[1.2.3.4]:80", "http://h/path", "http://u%4:p@h", "http://:p@h", "direct://x",
+        "http://%zz@h", "http://h?x"}) {
     const auto parsed = parse_proxy_url(url);
     EXPECT_TRUE(parsed.has_error()) << url;
     EXPECT_NE(parsed.error().what.find("expected for example"), std::string::npos);

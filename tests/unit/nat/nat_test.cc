@@ -21,11 +21,16 @@ const IpAddr kLan6 = ip("2001:db8:1::2");
 const IpAddr kFar4 = ip("203.0.113.10");
 const IpAddr kFar6 = ip("2001:db8:99::10");
 
-Translator translator() { return Translator(std::array{kOwn4, kOwn6}); }
+Translator translator() {
+  return Translator(std::array{kOwn4, kOwn6});
+}
 
-unsigned address_sum(const IpAddr& address) { return naive_sum(std::as_bytes(address.bytes())); }
+unsigned address_sum(const IpAddr& address) {
+  return naive_sum(std::as_bytes(address.bytes()));
+}
 
-// ---- checksum ------------------------------------------------------------------------------------
+// ---- checksum
+// ------------------------------------------------------------------------------------
 
 TEST(Checksum, IsTheNaiveOneForEveryLength) {
   std::mt19937 random(7);
@@ -54,7 +59,8 @@ TEST(Checksum, UpdatingAWordIsTheSameAsSummingAgain) {
   }
 }
 
-// ---- mirror --------------------------------------------------------------------------------------
+// ---- mirror
+// --------------------------------------------------------------------------------------
 
 TEST(Mirror, OfTheDesignsExample) {
   EXPECT_EQ(mirror_of(ip("172.19.0.1")).mirror, ip("169.254.2.22"));
@@ -66,8 +72,10 @@ TEST(Mirror, HasTheSameSumAndIsAnotherAddress) {
   for (int i = 0; i < 200000; ++i) {
     std::array<std::uint8_t, 4> v4{};
     std::array<std::uint8_t, 16> v6{};
-    for (auto& byte : v4) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? 0xff * (random() % 2) : random());
-    for (auto& byte : v6) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? 0xff * (random() % 2) : random());
+    for (auto& byte : v4)
+      byte = static_cast<std::uint8_t>(random() % 3 == 0 ? 0xff * (random() % 2) : random());
+    for (auto& byte : v6)
+      byte = static_cast<std::uint8_t>(random() % 3 == 0 ? 0xff * (random() % 2) : random());
     if (i % 5 == 0) v4 = {169, 254, v4[2], v4[3]};
     for (const IpAddr& address : {IpAddr(v4), IpAddr(v6)}) {
       if (address.is_unspecified()) continue;
@@ -84,7 +92,8 @@ TEST(Mirror, HasTheSameSumAndIsAnotherAddress) {
   }
 }
 
-// ---- parsing -------------------------------------------------------------------------------------
+// ---- parsing
+// -------------------------------------------------------------------------------------
 
 struct ParseRow {
   const char* name;
@@ -124,8 +133,10 @@ TEST(Packet, Parses) {
       {"v4 longer than read", cut(v4, 37), Malformed::bad_length},
       {"v4 shorter than its header", with(with(v4, 2, 0), 3, 19), Malformed::bad_length},
       {"v4 with trailing bytes", cut(v4, 60), Malformed::none, 17, false, 18},
-      {"v4 first fragment", wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2000), Malformed::none, 17, false, 8},
-      {"v4 later fragment", wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2001), Malformed::none, 17, true, 8},
+      {"v4 first fragment", wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2000), Malformed::none, 17, false,
+       8},
+      {"v4 later fragment", wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2001), Malformed::none, 17, true,
+       8},
       {"v6", v6, Malformed::none, 17, false, 18},
       {"v6 cut in the header", cut(v6, 39), Malformed::short_header},
       {"v6 longer than read", cut(v6, 57), Malformed::bad_length},
@@ -136,16 +147,19 @@ TEST(Packet, Parses) {
       {"v6 chain cut", chain({17, 0, 1, 4}, 0), Malformed::bad_extensions},
       {"v6 chain longer than the packet", chain({17, 1, 1, 4, 0, 0, 0, 0}, 0),
        Malformed::bad_extensions},
-      {"v6 fragment, first", chain({17, 0, 0, 1, 0, 0, 0, 7, 1, 2}, 44), Malformed::none, 17, false, 2},
-      {"v6 fragment, later", chain({17, 0, 0, 9, 0, 0, 0, 7, 1, 2}, 44), Malformed::none, 17, true, 2},
-      {"v6 later fragment of a chain", chain({60, 0, 0, 8, 0, 0, 0, 7, 255, 255}, 44), Malformed::none,
-       60, true, 2},
+      {"v6 fragment, first", chain({17, 0, 0, 1, 0, 0, 0, 7, 1, 2}, 44), Malformed::none, 17, false,
+       2},
+      {"v6 fragment, later", chain({17, 0, 0, 9, 0, 0, 0, 7, 1, 2}, 44), Malformed::none, 17, true,
+       2},
+      {"v6 later fragment of a chain", chain({60, 0, 0, 8, 0, 0, 0, 7, 255, 255}, 44),
+       Malformed::none, 60, true, 2},
       {"v6 authentication counts in fours", chain({17, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5}, 51),
        Malformed::none, 17, false, 1},
       {"v6 endless chain",
        chain({60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0,
               60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0,
-              60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0}, 60),
+              60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0},
+             60),
        Malformed::bad_extensions},
   };
   for (ParseRow row : rows) {
@@ -159,13 +173,14 @@ TEST(Packet, Parses) {
   }
 }
 
-// ---- translation ---------------------------------------------------------------------------------
+// ---- translation
+// ---------------------------------------------------------------------------------
 
 struct TranslateRow {
   const char* name;
   Bytes bytes;
   Verdict want;
-  IpAddr source;       ///< After translation, for Verdict::forward.
+  IpAddr source;  ///< After translation, for Verdict::forward.
   IpAddr destination;
 };
 
@@ -173,9 +188,12 @@ TEST(Translate, Outer) {
   const IpAddr mirror4 = mirror_of(kOwn4).mirror;
   const IpAddr mirror6 = mirror_of(kOwn6).mirror;
   const std::vector<TranslateRow> rows{
-      {"tcp of the host, v4", tcp({kOwn4, 40000}, {kFar4, 80}, TcpHeader::kSyn), Verdict::forward, kFar4, mirror4},
-      {"tcp of the host, v6", tcp({kOwn6, 40000}, {kFar6, 80}, TcpHeader::kSyn), Verdict::forward, kFar6, mirror6},
-      {"tcp of a client, v4", tcp({kLan4, 40000}, {kFar4, 80}, TcpHeader::kAck, 99), Verdict::forward, kFar4, kLan4},
+      {"tcp of the host, v4", tcp({kOwn4, 40000}, {kFar4, 80}, TcpHeader::kSyn), Verdict::forward,
+       kFar4, mirror4},
+      {"tcp of the host, v6", tcp({kOwn6, 40000}, {kFar6, 80}, TcpHeader::kSyn), Verdict::forward,
+       kFar6, mirror6},
+      {"tcp of a client, v4", tcp({kLan4, 40000}, {kFar4, 80}, TcpHeader::kAck, 99),
+       Verdict::forward, kFar4, kLan4},
       {"udp of a client, v6", udp({kLan6, 40000}, {kFar6, 53}, 33), Verdict::forward, kFar6, kLan6},
       {"later fragment", wrap(kLan4, kFar4, 17, Bytes(8), 5, 1), Verdict::forward, kFar4, kLan4},
       {"options", wrap(kOwn4, kFar4, 6, Bytes(20), 6), Verdict::forward, kFar4, mirror4},
@@ -190,7 +208,11 @@ TEST(Translate, Outer) {
       {"sctp", wrap(kLan6, kFar6, 132, Bytes(8)), Verdict::unreachable, {}, {}},
       {"to multicast", udp({kLan4, 1}, {ip("224.0.0.251"), 5353}, 3), Verdict::drop_scope, {}, {}},
       {"to multicast, v6", udp({kLan6, 1}, {ip("ff02::fb"), 5353}, 3), Verdict::drop_scope, {}, {}},
-      {"to broadcast", udp({kLan4, 68}, {ip("255.255.255.255"), 67}, 3), Verdict::drop_scope, {}, {}},
+      {"to broadcast",
+       udp({kLan4, 68}, {ip("255.255.255.255"), 67}, 3),
+       Verdict::drop_scope,
+       {},
+       {}},
       {"from 0.0.0.0", udp({ip("0.0.0.0"), 68}, {kFar4, 67}, 3), Verdict::drop_scope, {}, {}},
       {"from 0.1.2.3", udp({ip("0.1.2.3"), 68}, {kFar4, 67}, 3), Verdict::drop_scope, {}, {}},
       {"from loopback", udp({ip("127.0.0.1"), 68}, {kFar4, 67}, 3), Verdict::drop_scope, {}, {}},
@@ -226,7 +248,8 @@ Bytes answered(const Bytes& packet) {
 }
 
 TEST(Translate, TheAnswerComesFromWhomTheClientAsked) {
-  for (const auto& [client, far] : {std::pair{kOwn4, kFar4}, {kOwn6, kFar6}, {kLan4, kFar4}, {kLan6, kFar6}}) {
+  for (const auto& [client, far] :
+       {std::pair{kOwn4, kFar4}, {kOwn6, kFar6}, {kLan4, kFar4}, {kLan6, kFar6}}) {
     for (const std::uint16_t port : {std::uint16_t{40000}, std::uint16_t{80}}) {
       Bytes packet = tcp({client, port}, {far, 80}, TcpHeader::kSyn, 13);
       Packet view;
@@ -255,8 +278,8 @@ TEST(Translate, TheHostsOwnFlowNeverLooksLikeItsAnswer) {
 
 TEST(Translate, InnerTakesOnlyWhatListenersSend) {
   Packet view;
-  for (Bytes bytes : {icmp(kLan4, kFar4, 8, 0), icmp(kLan6, kFar6, 133, 0), wrap(kLan4, kFar4, 47, Bytes(8)),
-                      udp({kLan4, 1}, {ip("224.0.0.1"), 2}, 3)}) {
+  for (Bytes bytes : {icmp(kLan4, kFar4, 8, 0), icmp(kLan6, kFar6, 133, 0),
+                      wrap(kLan4, kFar4, 47, Bytes(8)), udp({kLan4, 1}, {ip("224.0.0.1"), 2}, 3)}) {
     EXPECT_EQ(translator().inner(bytes, view), Verdict::drop_unexpected);
   }
   Bytes garbage(33, std::byte{1});
@@ -271,15 +294,18 @@ TEST(Translate, AddressesWithOneMirrorBetweenThem) {
   EXPECT_EQ(both.mirrors()[0].address, ip("10.0.0.1"));
 }
 
-// ---- building ------------------------------------------------------------------------------------
+// ---- building
+// ------------------------------------------------------------------------------------
 
 TEST(Build, UdpIsWhatTheOracleBuilds) {
   for (const auto& [from, to] : {std::pair{kFar4, kLan4}, {kFar6, kLan6}}) {
-    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{512}, std::size_t{65507}}) {
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{1}, std::size_t{512}, std::size_t{65507}}) {
       const Bytes want = udp({from, 53}, {to, 40000}, size);
       Bytes buffer(64 + size);
       std::copy(want.end() - static_cast<std::ptrdiff_t>(size), want.end(), buffer.begin() + 64);
-      const auto got = prepend_udp(buffer, 64, size, {from, 53}, {to, 40000}, 0x1234, Coverage::complete);
+      const auto got =
+          prepend_udp(buffer, 64, size, {from, 53}, {to, 40000}, 0x1234, Coverage::complete);
       ASSERT_EQ(complaint(got), "");
       EXPECT_TRUE(std::ranges::equal(got, want));
     }
@@ -288,7 +314,8 @@ TEST(Build, UdpIsWhatTheOracleBuilds) {
 
 TEST(Build, UdpWithAPendingChecksumHoldsThePseudoHeader) {
   Bytes buffer(64 + 100, std::byte{0x5a});
-  const auto packet = prepend_udp(buffer, 64, 100, {kFar4, 53}, {kLan4, 4000}, 1, Coverage::pseudo_only);
+  const auto packet =
+      prepend_udp(buffer, 64, 100, {kFar4, 53}, {kLan4, 4000}, 1, Coverage::pseudo_only);
   // What the kernel does with VIRTIO_NET_HDR_F_NEEDS_CSUM: sum from the transport header on, field
   // included, and put the complement there.
   Bytes finished(packet.begin(), packet.end());
@@ -308,7 +335,8 @@ TEST(Build, AZeroUdpChecksumIsSentAsOnes) {
 }
 
 TEST(Build, FragmentsAddUpToThePacket) {
-  for (const std::size_t size : {std::size_t{1300}, std::size_t{1232 - 8}, std::size_t{5000}, std::size_t{60000}}) {
+  for (const std::size_t size :
+       {std::size_t{1300}, std::size_t{1232 - 8}, std::size_t{5000}, std::size_t{60000}}) {
     const Bytes whole = udp({kFar6, 53}, {kLan6, 4000}, size);
     Ip6Fragmenter fragmenter(whole, 1280, 77);
     Bytes joined;
@@ -357,10 +385,13 @@ TEST(Build, IcmpErrors) {
     unsigned code4;
     unsigned code6;
   };
-  for (const Row& row : {Row{Refusal::port, 3, 4}, {Refusal::host, 1, 3}, {Refusal::network, 0, 0},
+  for (const Row& row : {Row{Refusal::port, 3, 4},
+                         {Refusal::host, 1, 3},
+                         {Refusal::network, 0, 0},
                          {Refusal::administrator, 13, 1}}) {
     for (const std::size_t payload : {std::size_t{0}, std::size_t{100}, std::size_t{4000}}) {
-      for (Bytes bytes : {udp({kLan4, 1}, {kFar4, 2}, payload), udp({kLan6, 1}, {kFar6, 2}, payload)}) {
+      for (Bytes bytes :
+           {udp({kLan4, 1}, {kFar4, 2}, payload), udp({kLan6, 1}, {kFar6, 2}, payload)}) {
         Packet packet = parsed(bytes);
         Bytes out(kMaxIcmpError);
         const auto error = icmp_error(packet, row.refusal, out);
@@ -383,9 +414,10 @@ TEST(Build, IcmpErrors) {
 
 TEST(Build, NoErrorAboutWhatMustNotBeAnswered) {
   Bytes out(kMaxIcmpError);
-  for (Bytes bytes : {icmp(kLan4, kFar4, 3, 1), icmp(kLan6, kFar6, 1, 0), icmp(kLan4, kFar4, 11, 0),
-                      wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2001), udp({kLan4, 1}, {ip("224.0.0.1"), 2}, 0),
-                      udp({ip("0.0.0.0"), 1}, {kFar4, 2}, 0), wrap(kLan4, kFar4, 1, {})}) {
+  for (Bytes bytes :
+       {icmp(kLan4, kFar4, 3, 1), icmp(kLan6, kFar6, 1, 0), icmp(kLan4, kFar4, 11, 0),
+        wrap(kLan4, kFar4, 17, Bytes(8), 5, 0x2001), udp({kLan4, 1}, {ip("224.0.0.1"), 2}, 0),
+        udp({ip("0.0.0.0"), 1}, {kFar4, 2}, 0), wrap(kLan4, kFar4, 1, {})}) {
     EXPECT_FALSE(icmp_error(parsed(bytes), Refusal::port, out));
   }
 }
@@ -400,8 +432,10 @@ TEST(Build, TcpReset) {
     unsigned acknowledgement;
   };
   // The oracle's segments have sequence 0x100 and acknowledgement 0x200.
-  for (const Row& row : {Row{"syn", 2, 0, 0x14, 0, 0x101}, {"syn with data", 2, 9, 0x14, 0, 0x10a},
-                         {"ack", 0x10, 0, 4, 0x200, 0}, {"data", 0x18, 50, 4, 0x200, 0},
+  for (const Row& row : {Row{"syn", 2, 0, 0x14, 0, 0x101},
+                         {"syn with data", 2, 9, 0x14, 0, 0x10a},
+                         {"ack", 0x10, 0, 4, 0x200, 0},
+                         {"data", 0x18, 50, 4, 0x200, 0},
                          {"fin without ack", 1, 3, 0x14, 0, 0x104}}) {
     for (Bytes bytes : {tcp({kLan4, 4000}, {kFar4, 80}, row.flags, row.payload),
                         tcp({kLan6, 4000}, {kFar6, 80}, row.flags, row.payload)}) {

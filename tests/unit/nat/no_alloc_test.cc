@@ -17,8 +17,12 @@ void* operator new(std::size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace hairpin::nat {
 namespace {
@@ -44,7 +48,8 @@ TEST(NoAllocation, OnThePathOfAPacket) {
     (void)icmp_error(packet, Refusal::port, buffer);
     (void)Packet::parse(segment, packet);
     (void)tcp_reset(packet, buffer);
-    (void)prepend_udp(buffer, 64, 500, {ip("203.0.113.1"), 1}, {ip("192.0.2.1"), 2}, 1, Coverage::complete);
+    (void)prepend_udp(buffer, 64, 500, {ip("203.0.113.1"), 1}, {ip("192.0.2.1"), 2}, 1,
+                      Coverage::complete);
   }
   EXPECT_EQ(allocations, before);
 }

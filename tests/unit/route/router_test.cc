@@ -17,9 +17,11 @@ std::string decide(const std::string& rule, const Flow& flow, const std::string&
       R"({"inbounds": [{"type": "tun", "tag": "one", "address": "172.18.0.1/30"},
                        {"type": "tun", "tag": "two", "address": "172.18.1.1/30"}],
           "outbounds": [{"type": "direct", "tag": "a"}, {"type": "direct", "tag": "b"}, {"type": "block", "tag": "c"}],
-          "route": {)" + final + R"("rules": [)" + rule + "]}}",
+          "route": {)" +
+          final + R"("rules": [)" + rule + "]}}",
       problems);
-  for (const auto& problem : problems) ADD_FAILURE() << rule << ": " << problem.where << ": " << problem.message;
+  for (const auto& problem : problems)
+    ADD_FAILURE() << rule << ": " << problem.where << ": " << problem.message;
   if (!config) return "";
   const Decision decision = Router(*config).decide(flow);
   if (decision.action == config::Action::reject) return "reject";
@@ -69,8 +71,10 @@ TEST(Router, Conditions) {
 }
 
 TEST(Router, OrderActionsAndDefault) {
-  EXPECT_EQ(decide(R"({"port": 443, "outbound": "b"}, {"network": "tcp", "outbound": "c"})", kTcp), "b");
-  EXPECT_EQ(decide(R"({"port": 444, "outbound": "b"}, {"network": "tcp", "outbound": "c"})", kTcp), "c");
+  EXPECT_EQ(decide(R"({"port": 443, "outbound": "b"}, {"network": "tcp", "outbound": "c"})", kTcp),
+            "b");
+  EXPECT_EQ(decide(R"({"port": 444, "outbound": "b"}, {"network": "tcp", "outbound": "c"})", kTcp),
+            "c");
   EXPECT_EQ(decide(R"({"port": 443, "action": "reject"})", kTcp), "reject");
   EXPECT_EQ(decide(R"({"port": 443, "action": "reject", "method": "drop"})", kTcp), "drop");
   EXPECT_EQ(decide(R"({"port": 444, "outbound": "b"})", kTcp, R"("final": "c",)"), "c");

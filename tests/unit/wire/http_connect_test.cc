@@ -7,19 +7,25 @@
 namespace hairpin::http_connect {
 namespace {
 
-auto parse(const std::string& text) { return parse_response(std::as_bytes(std::span(text))); }
+auto parse(const std::string& text) {
+  return parse_response(std::as_bytes(std::span(text)));
+}
 
 TEST(HttpConnect, Requests) {
   EXPECT_EQ(request({{}, test::at("192.0.2.1:443")}, {}),
             "CONNECT 192.0.2.1:443 HTTP/1.1\r\nHost: 192.0.2.1:443\r\n\r\n");
-  EXPECT_EQ(request({{}, test::at("[2001:db8::1]:443")}, Credentials{"Aladdin", "open sesame"}),
-            "CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n"
-            "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n");  // RFC 7617, section 2
-  EXPECT_NE(request({{}, test::at("192.0.2.1:443")}, Credentials{"a", "b"}).find("Basic YTpi\r\n"), std::string::npos);
-  EXPECT_NE(request({{}, test::at("192.0.2.1:443")}, Credentials{"a", "bc"}).find("Basic YTpiYw==\r\n"),
+  EXPECT_EQ(
+      request({{}, test::at("[2001:db8::1]:443")}, Credentials{"Aladdin", "open sesame"}),
+      "CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n"
+      "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n");  // RFC 7617, section 2
+  EXPECT_NE(request({{}, test::at("192.0.2.1:443")}, Credentials{"a", "b"}).find("Basic YTpi\r\n"),
             std::string::npos);
-  EXPECT_NE(request({"host.example", test::at("0.0.0.0:443")}, {}).find("CONNECT host.example:443 "),
-            std::string::npos);
+  EXPECT_NE(
+      request({{}, test::at("192.0.2.1:443")}, Credentials{"a", "bc"}).find("Basic YTpiYw==\r\n"),
+      std::string::npos);
+  EXPECT_NE(
+      request({"host.example", test::at("0.0.0.0:443")}, {}).find("CONNECT host.example:443 "),
+      std::string::npos);
 }
 
 TEST(HttpConnect, Responses) {
@@ -38,8 +44,9 @@ TEST(HttpConnect, Responses) {
 }
 
 TEST(HttpConnect, Garbage) {
-  for (const std::string& text : {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/1.1 abc\r\n\r\n"),
-                                  std::string(100, '\0'), "HTTP/1.1 200 x\r\n" + std::string(kMaxHead, 'a')}) {
+  for (const std::string& text :
+       {std::string("SSH-2.0-OpenSSH\r\n\r\n"), std::string("HTTP/1.1 abc\r\n\r\n"),
+        std::string(100, '\0'), "HTTP/1.1 200 x\r\n" + std::string(kMaxHead, 'a')}) {
     EXPECT_TRUE(parse(text).has_error()) << text.substr(0, 40);
   }
 }

@@ -29,10 +29,12 @@ TEST(Socks5, Messages) {
   EXPECT_EQ(greeting(false), bytes({5, 1, 0}));
   EXPECT_EQ(greeting(true), bytes({5, 2, 0, 2}));
   EXPECT_EQ(password_request("ab", "xyz"), bytes({1, 2, 'a', 'b', 3, 'x', 'y', 'z'}));
-  EXPECT_EQ(request(Command::connect, {{}, at("192.0.2.1:80")}), bytes({5, 1, 0, 1, 192, 0, 2, 1, 0, 80}));
+  EXPECT_EQ(request(Command::connect, {{}, at("192.0.2.1:80")}),
+            bytes({5, 1, 0, 1, 192, 0, 2, 1, 0, 80}));
   EXPECT_EQ(request(Command::udp_associate, {{}, at("[2001:db8::1]:258")}),
             bytes({5, 3, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2}));
-  EXPECT_EQ(request(Command::connect, {"a.b", at("0.0.0.0:443")}), bytes({5, 1, 0, 3, 3, 'a', '.', 'b', 1, 187}));
+  EXPECT_EQ(request(Command::connect, {"a.b", at("0.0.0.0:443")}),
+            bytes({5, 1, 0, 3, 3, 'a', '.', 'b', 1, 187}));
 }
 
 TEST(Socks5, MethodReplies) {
@@ -54,7 +56,8 @@ TEST(Socks5, PasswordReplies) {
 
 TEST(Socks5, Replies) {
   const Bytes v4 = bytes({5, 0, 0, 1, 192, 0, 2, 1, 4, 56});
-  const Bytes v6 = bytes({5, 0, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2});
+  const Bytes v6 =
+      bytes({5, 0, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2});
   const Bytes name = bytes({5, 0, 0, 3, 3, 'a', '.', 'b', 1, 187});
   for (const Bytes& message : {v4, v6, name}) {
     expect_incomplete_before(message, parse_reply);

@@ -1,0 +1,78 @@
+// What one packet costs in our own code: build/release/benchmarks/packet_benchmark
+#include <benchmark/benchmark.h>
+
+#include "config/parse.h"
+#include "nat/build.h"
+#include "nat/translate.h"
+#include "route/router.h"
+#include "support/packets.h"
+#include "wire/socks5.h"
+
+namespace {
+
+using namespace hairpin;        // NOLINT(google-build-using-namespace)
+using namespace hairpin::test;  // NOLINT(google-build-using-namespace)
+
+const std::array kOwn{ip("172.18.0.1"), ip("fdfe:dcba:9876::1")};
+
+void translate_v4(benchmark::State& state) {
+  const nat::Translator translator(kOwn);
+  Bytes packet = tcp({ip("172.18.0.1"), 40000}, {ip("203.0.113.10"), 443}, 0x10,
+                     static_cast<std::size_t>(state.range(0)));
+  nat::Packet view;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(translator.outer(packet, view));
+    benchmark::DoNotOptimize(translator.inner(packet, view));
+    std::ranges::swap_ranges(view.source_bytes(), view.destination_bytes());
+  }
+  state.SetItemsProcessed(state.iterations() * 2);
+}
+// The size must not matter: nothing behind the addresses is looked at.
+BENCHMARK(translate_v4)->Arg(0)->Arg(1448)->Arg(64000);
+
+void checksum(benchmark::State& state) {
+  const Bytes bytes(static_cast<std::size_t>(state.range(0)), std::byte{0x5a});
+  for (auto _ : state) benchmark::DoNotOptimize(nat::Sum().add(bytes).folded());
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(checksum)->Arg(64)->Arg(1500)->Arg(65535);
+
+void build_udp(benchmark::State& state) {
+  Bytes buffer(64 + 1400);
+  const auto coverage = state.range(0) != 0 ? nat::Coverage::complete : nat::Coverage::pseudo_only;
+  const Endpoint from = at("203.0.113.10:53");
+  const Endpoint to = at("192.0.2.2:40000");
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(nat::prepend_udp(buffer, 64, 1400, from, to, 1, coverage));
+  }
+}
+BENCHMARK(build_udp)->Arg(0)->Arg(1);
+
+void socks5_udp_header(benchmark::State& state) {
+  const Target target{{}, at("203.0.113.10:53")};
+  std::array<std::byte, socks5::kMaxUdpHeader> out{};
+  for (auto _ : state) {
+    const std::size_t size = socks5::write_udp_header(target, out);
+    benchmark::DoNotOptimize(socks5::parse_udp_header(std::span(out).first(size)));
+  }
+}
+BENCHMARK(socks5_udp_header);
+
+void route_rules(benchmark::State& state) {
+  std::string rules;
+  for (int i = 0; i < state.range(0); ++i) {
+    rules += R"({"ip_cidr": "10.0.)" + std::to_string(i % 256) + R"(.0/24", "outbound": "a"},)";
+  }
+  config::Problems problems;
+  const auto config = config::parse(
+      R"({"inbounds": {"type": "tun", "address": "172.18.0.1/30"},
+          "outbounds": {"type": "direct", "tag": "a"}, "route": {"rules": [)" +
+          rules + "]}}",
+      problems);
+  const route::Router router(config.value());
+  const Flow flow{Network::tcp, at("192.0.2.2:40000"), at("203.0.113.10:443"), 0};
+  for (auto _ : state) benchmark::DoNotOptimize(router.decide(flow));
+}
+BENCHMARK(route_rules)->Arg(1)->Arg(10)->Arg(100);
+
+}  // namespace
