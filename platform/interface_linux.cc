@@ -57,11 +57,14 @@ Result<> add_address(Netlink& netlink, IfIndex index, const std::string& name,
   message.put(IFA_ADDRESS, prefix.address);
   auto added = netlink.request(message, "add address " + prefix.text() + " to " + name);
   if (added.has_error() && added.error().code == EEXIST) return {};
-  if (added.has_error() && prefix.address.is_v6() && added.error().code == EACCES) {
+  const bool no_ipv6 = added.has_error() && prefix.address.is_v6() &&
+                       (added.error().code == EACCES || added.error().code == EOPNOTSUPP ||
+                        added.error().code == EAFNOSUPPORT);
+  if (no_ipv6) {
     return Error{added.error().what +
                      ": IPv6 is disabled here; enable it (sysctl "
                      "net.ipv6.conf.default.disable_ipv6=0) or configure no IPv6 address",
-                 EACCES};
+                 added.error().code};
   }
   return added;
 }

@@ -40,7 +40,8 @@ struct Engine::PerWorker {
     std::vector<std::unique_ptr<dispatch::UdpListener>> udp;
   };
 
-  void add(Link& link, const config::TunInbound& inbound, std::size_t index);
+  void add(Link& link, const config::TunInbound& inbound, std::size_t index,
+           const stack::Pump::Lost& lost);
   void stop();
 
   Worker worker;
@@ -56,7 +57,8 @@ Fd duplicate(const Fd& fd) {
 
 }  // namespace
 
-void Engine::PerWorker::add(Link& link, const config::TunInbound& inbound, std::size_t index) {
+void Engine::PerWorker::add(Link& link, const config::TunInbound& inbound, std::size_t index,
+                            const stack::Pump::Lost& lost) {
   Port port;
   auto& outer = link.tun.outer.queues;
   auto& inner = link.tun.inner.queues;
@@ -65,7 +67,7 @@ void Engine::PerWorker::add(Link& link, const config::TunInbound& inbound, std::
   const bool reads = index < outer.size();
   port.pump = std::make_unique<stack::Pump>(
       worker, link.translator, reads ? std::move(outer[index]) : duplicate(outer.front()),
-      reads ? std::move(inner[index]) : duplicate(inner.front()), link.tun.outer.vnet_header);
+      reads ? std::move(inner[index]) : duplicate(inner.front()), link.tun.outer.vnet_header, lost);
   port.associations = std::make_unique<dispatch::UdpAssociations>(
       worker, dispatcher, link.capture, *port.pump,
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
@@ -94,8 +96,8 @@ void Engine::PerWorker::stop() {
 }
 
 Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
-               bool same_namespace)
-    : config_(config), router_(config_) {
+               bool same_namespace, std::function<void()> link_lost)
+    : config_(config), router_(config_), link_lost_(std::move(link_lost)) {
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     links_.push_back(std::make_unique<Link>(std::move(links[i]), i));
@@ -104,7 +106,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links
     auto worker = std::make_unique<PerWorker>(config_, router_, loop_guard_, same_namespace);
     // From the last to the first: the first moves out the queue that the last ones copy.
     for (std::size_t i = 0; i < links_.size(); ++i) {
-      worker->add(*links_[i], config_.inbounds[i], index);
+      worker->add(*links_[i], config_.inbounds[i], index, link_lost_);
     }
     workers_.push_back(std::move(worker));
   }

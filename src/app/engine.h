@@ -2,6 +2,7 @@
 // puts concrete classes together.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,9 +22,10 @@ class Engine {
   /// flag against that.
   ///
   /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
-  /// `same_namespace` our outbound sockets live where the links are, and are marked.
+  /// `same_namespace` our outbound sockets live where the links are, and are marked. `link_lost` is
+  /// called, on any thread, when somebody has removed a device.
   Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
-         bool same_namespace);
+         bool same_namespace, std::function<void()> link_lost);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -48,6 +50,7 @@ class Engine {
   config::Config config_;
   route::Router router_;
   LoopGuard loop_guard_;
+  std::function<void()> link_lost_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::unique_ptr<PerWorker>> workers_;
   std::vector<std::thread> threads_;

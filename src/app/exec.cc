@@ -183,7 +183,9 @@ int exec(const config::Config& config, const ExecOptions& options) {
   }
   std::vector<stack::SystemTun> links;
   links.push_back(std::move(*link));
-  Engine engine(config, std::move(links), workers, false);
+  // A command that removes its own way out has lost it; it runs on all the same.
+  Engine engine(config, std::move(links), workers, false,
+                [] { log::warn("the command has removed its interface"); });
   engine.start();
   const char go = 1;
   if (::write(ours.get(), &go, 1) != 1) log::error("{}", last_error("start the command").text());

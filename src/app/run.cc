@@ -1,5 +1,7 @@
 #include <pthread.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 
@@ -63,7 +65,12 @@ int run(const config::Config& config) {
   std::vector<std::string> descriptions;
   for (const stack::SystemTun& link : *links) descriptions.push_back(describe(link));
 
-  Engine engine(config, std::move(*links), workers, true);
+  std::atomic<bool> lost = false;
+  Engine engine(config, std::move(*links), workers, true, [&lost] {
+    if (lost.exchange(true)) return;
+    log::error("the interface was removed by somebody else; stopping");
+    ::kill(::getpid(), SIGTERM);
+  });
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
   for (;;) {
@@ -74,7 +81,7 @@ int run(const config::Config& config) {
   }
   engine.stop();
   log::info("stopped");
-  return kExitOk;
+  return lost ? kExitFailure : kExitOk;
 }
 
 }  // namespace hairpin::app

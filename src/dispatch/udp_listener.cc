@@ -11,6 +11,8 @@ namespace {
 constexpr auto kDnsTimeout = std::chrono::seconds(10);
 constexpr auto kOneWayTimeout = std::chrono::seconds(30);
 constexpr std::uint16_t kDnsPort = 53;
+/// A client that goes on sending does not make us dial a broken outbound for each datagram.
+constexpr auto kRetryAfter = std::chrono::seconds(1);
 /// Batches of datagrams taken before the other flows of the worker have a turn.
 constexpr int kBatches = 4;
 
@@ -19,7 +21,6 @@ constexpr int kBatches = 4;
 /// One client endpoint. Its paths, one for each outbound it has used, are opened on demand.
 class UdpAssociations::Association final
     : public Watched,
-      public std::enable_shared_from_this<Association>,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<struct RecencyTag>> {
  public:
   Association(UdpAssociations& table, const Flow& first) : table_(table), first_(first) {}
@@ -63,6 +64,8 @@ class UdpAssociations::Association final
     Association& owner;
     outbound::Outbound& through;
     std::unique_ptr<outbound::UdpPath> path;
+    Clock::time_point opened = Clock::now();
+    bool broken = false;
   };
 
   void reject(const Flow& flow) {
@@ -74,7 +77,15 @@ class UdpAssociations::Association final
     outbound::Outbound& through = table_.dispatcher_.outbound(decision);
     const auto known =
         std::ranges::find_if(paths_, [&](const auto& path) { return &path->through == &through; });
-    if (known != paths_.end()) return (*known)->path.get();
+    if (known != paths_.end()) {
+      Path& path = **known;
+      if (!path.broken) return path.path.get();
+      if (Clock::now() < path.opened + kRetryAfter) {
+        table_.worker_.counters.add(Count::udp_dial_failed);
+        return nullptr;
+      }
+      paths_.erase(known);
+    }
     auto fresh = std::make_unique<Path>(*this, through);
     auto opened = through.open_udp(*fresh);
     if (!opened) {
@@ -100,11 +111,9 @@ class UdpAssociations::Association final
   void failed(Path& path, const Error& error) {
     const bool exhausted = error.code == EMFILE || error.code == ENFILE;
     table_.worker_.counters.add(exhausted ? Count::udp_no_descriptor : Count::udp_dial_failed);
-    log::warn("udp {} via {} failed: {}", client().text(), path.through.tag(), error.text());
-    // The path is in the middle of a call: it goes afterwards. The next datagram opens a new one.
-    asio::post(table_.worker_.executor(), [self = shared_from_this(), raw = &path] {
-      std::erase_if(self->paths_, [raw](const auto& held) { return held.get() == raw; });
-    });
+    log::warn("{} via {} failed: {}", first_.text(), path.through.tag(), error.text());
+    path.broken = true;  // it is in the middle of a call: a later datagram replaces it
+    table_.back_.refuse(client(), first_.destination, {});
   }
 
   Clock::time_point deadline() const override {

@@ -25,13 +25,15 @@ static_assert(Worker::kHeadroom >= sizeof(nat::VnetHeader) + nat::kUdpHeadroom);
 
 }  // namespace
 
-Pump::Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner, bool vnet_header)
+Pump::Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner, bool vnet_header,
+           Lost lost)
     : worker_(worker),
       translator_(translator),
       outer_{Descriptor(worker.executor(), outer.release()), true},
       inner_{Descriptor(worker.executor(), inner.release()), false},
       header_(vnet_header ? sizeof(nat::VnetHeader) : 0),
-      frame_(kFrame) {}
+      frame_(kFrame),
+      lost_(std::move(lost)) {}
 
 void Pump::start() {
   wait(outer_);
@@ -55,8 +57,11 @@ void Pump::drain(Side& side) {
   for (int i = 0; i < kPackets; ++i) {
     const ssize_t size = ::read(side.device.native_handle(), frame_.data(), frame_.size());
     if (size < 0) {
-      if (errno != EAGAIN) worker_.counters.add(Count::tun_read_error);
-      return wait(side);
+      if (errno == EAGAIN || errno == EINTR) return wait(side);
+      // The device does not exist any more (EBADFD, EFAULT): waiting would return at once, for
+      // ever.
+      worker_.counters.add(Count::tun_read_error);
+      return lost_();
     }
     handle(side, std::span(frame_).first(static_cast<std::size_t>(size)));
   }

@@ -5,6 +5,7 @@
 // read and one write for some forty segments.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,8 +21,12 @@ namespace hairpin::stack {
 
 class Pump final : public dispatch::UdpReturn {
  public:
+  /// Called on the worker's thread when a device is gone: somebody has removed it.
+  using Lost = std::function<void()>;
+
   /// `vnet_header`: both devices have one. The translator must outlive the pump.
-  Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner, bool vnet_header);
+  Pump(Worker& worker, const nat::Translator& translator, Fd outer, Fd inner, bool vnet_header,
+       Lost lost);
 
   void start();
   void stop();
@@ -54,6 +59,7 @@ class Pump final : public dispatch::UdpReturn {
   std::vector<std::byte> frame_;
   std::uint32_t next_id_ = 0;  ///< Of packets that may be fragmented.
   bool stopped_ = false;
+  Lost lost_;
 };
 
 }  // namespace hairpin::stack

@@ -36,7 +36,9 @@ std::uint32_t number_of(IfIndex inner) {
 std::string inner_name(const std::string& outer) {
   constexpr std::size_t kLongest = IFNAMSIZ - 1;
   constexpr std::string_view kSuffix = "-in";
-  return outer.substr(0, kLongest - kSuffix.size()) + std::string(kSuffix);
+  std::string name = outer.substr(0, kLongest - kSuffix.size()) + std::string(kSuffix);
+  if (name == outer) name.back() = '2';  // it ended like this and had no room for more
+  return name;
 }
 
 Result<platform::Tun> open_outer(const SystemTunOptions& options) {

@@ -155,6 +155,15 @@ class Leftovers(LabTest):
         self.assertEqual(done.stdout, "hello from nginx\n")
         self.assertEqual(second.stop(), 0)
 
+    def test_the_interface_is_removed(self):
+        before = state(self.lab, "router")
+        for device in ("hp0", "hp0-in"):
+            hairpin = self.lab.hairpin(capture=False)
+            self.lab.ip("router", f"link del {device}")
+            self.assertEqual(hairpin.process.wait(5), 1)
+            self.assertIn("error the interface was removed by somebody else; stopping", hairpin.log())
+            self.assertEqual(state(self.lab, "router"), before)
+
     def test_the_name_is_taken(self):
         self.lab.hairpin(capture=False)
         done = self.lab.run("router", HAIRPIN, "run", "--tun-name", "hp0", check=False)
