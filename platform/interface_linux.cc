@@ -143,9 +143,9 @@ Result<> check_source_with_mark(const std::string& name) {
 }
 
 Result<int> reverse_path_filter(const std::string& name) {
-  const auto own = read_number(sysctl_path(name, "rp_filter"));
+  auto own = read_number(sysctl_path(name, "rp_filter"));
   if (!own) return own;
-  const auto all = read_number(sysctl_path("all", "rp_filter"));
+  auto all = read_number(sysctl_path("all", "rp_filter"));
   if (!all) return all;
   return std::max(*own, *all);
 }

@@ -112,6 +112,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links
   }
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): joining our own threads does not fail
 Engine::~Engine() {
   stop();
 }

@@ -21,7 +21,7 @@ class IpAddr {
  public:
   constexpr IpAddr() = default;
   /// Network byte order, as on the wire.
-  constexpr explicit IpAddr(std::array<std::uint8_t, 4> v4) : family_(Family::v4) {
+  constexpr explicit IpAddr(std::array<std::uint8_t, 4> v4) {
     for (std::size_t i = 0; i < 4; ++i) bytes_[i] = v4[i];
   }
   constexpr explicit IpAddr(std::array<std::uint8_t, 16> v6) : bytes_(v6), family_(Family::v6) {}

@@ -63,7 +63,10 @@ Result<> start(const Options& options) {
   } catch (const spdlog::spdlog_ex& failure) {
     return Error{std::string("log.output: ") + failure.what()};
   }
-  logger->set_pattern(journal ? "%v" : options.timestamp ? "%Y-%m-%d %H:%M:%S.%e %l %v" : "%l %v");
+  std::string pattern = "%l %v";
+  if (journal) pattern = "%v";
+  if (!journal && options.timestamp) pattern = "%Y-%m-%d %H:%M:%S.%e %l %v";
+  logger->set_pattern(pattern);
   logger->set_level(spdlog::level::trace);
   logger->flush_on(spdlog::level::trace);
   threshold = options.level;

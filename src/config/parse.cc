@@ -13,7 +13,7 @@ namespace hairpin::config {
 // Found by read(vector), by the argument's namespace.
 void read(const Reader& reader, TunInbound& out);
 void read(const Reader& reader, Outbound& out);
-void read(const Reader& reader, RouteRule& out);
+void read(const Reader& reader, RouteRule& rule);
 
 namespace {
 

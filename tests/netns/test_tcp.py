@@ -248,6 +248,9 @@ class Endings(LabTest):
         client.connect((target, port))
         served, _ = listener.accept()
         served.settimeout(10)
+        # The relay is up when it has carried something; before, a reset would be a failed dial.
+        client.sendall(b"hi")
+        self.assertEqual(served.recv(2), b"hi")
         return client, served
 
     def test_half_close_by_socat(self):
