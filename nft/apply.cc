@@ -151,9 +151,11 @@ class Expressions {
 /// One transaction: messages between a begin and an end, and what each of them is about.
 class Batch {
  public:
-  Batch() : buffer_(64 * 1024), batch_(mnl_nlmsg_batch_start(buffer_.data(), buffer_.size() / 2)) {
+  /// `capacity`: bytes of all messages, to the safe side.
+  explicit Batch(std::size_t capacity)
+      : buffer_(capacity * 2), batch_(mnl_nlmsg_batch_start(buffer_.data(), capacity)) {
     nftnl_batch_begin(here(), sequence_++);
-    mnl_nlmsg_batch_next(batch_);
+    end();
   }
   ~Batch() { mnl_nlmsg_batch_stop(batch_); }
   Batch(const Batch&) = delete;
@@ -161,35 +163,35 @@ class Batch {
 
   nlmsghdr* begin(std::uint16_t type, std::uint16_t flags, std::string about) {
     about_[sequence_] = std::move(about);
-    return nftnl_nlmsg_build_hdr(here(), type, NFPROTO_INET,
-                                 static_cast<std::uint16_t>(flags | NLM_F_ACK), sequence_++);
+    return nftnl_nlmsg_build_hdr(here(), type, NFPROTO_INET, flags, sequence_++);
   }
-  void end() { mnl_nlmsg_batch_next(batch_); }
+  void end() { fits_ = mnl_nlmsg_batch_next(batch_) && fits_; }
 
   Result<> commit(mnl_socket* socket) {
     nftnl_batch_end(here(), sequence_++);
-    mnl_nlmsg_batch_next(batch_);
+    end();
+    if (!fits_) return Error{"nftables: the transaction is too large", E2BIG};
     if (mnl_socket_sendto(socket, mnl_nlmsg_batch_head(batch_), mnl_nlmsg_batch_size(batch_)) < 0) {
       return last_error("send nftables transaction");
     }
-    for (std::size_t pending = about_.size(); pending > 0;) {
+    // The kernel has done its work when send returns: what it complains about is waiting to be
+    // read, and if nothing is, all is done.
+    for (;;) {
       std::array<char, 16384> answer{};
-      const ssize_t size = mnl_socket_recvfrom(socket, answer.data(), answer.size());
+      const ssize_t size =
+          ::recv(mnl_socket_get_fd(socket), answer.data(), answer.size(), MSG_DONTWAIT);
+      if (size < 0 && errno == EAGAIN) return {};
       if (size <= 0) return last_error("nftables");
       auto length = static_cast<int>(size);
       const auto* header = reinterpret_cast<const nlmsghdr*>(answer.data());
       for (; mnl_nlmsg_ok(header, length); header = mnl_nlmsg_next(header, &length)) {
         if (header->nlmsg_type != NLMSG_ERROR) continue;
         const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
-        if (error->error != 0) {
-          const auto about = about_.find(header->nlmsg_seq);
-          return Error{about != about_.end() ? about->second : "nftables transaction",
-                       -error->error};
-        }
-        --pending;
+        if (error->error == 0) continue;
+        const auto about = about_.find(header->nlmsg_seq);
+        return Error{about != about_.end() ? about->second : "nftables transaction", -error->error};
       }
     }
-    return {};
   }
 
  private:
@@ -198,6 +200,7 @@ class Batch {
   std::vector<char> buffer_;
   mnl_nlmsg_batch* batch_;
   std::uint32_t sequence_ = 1;
+  bool fits_ = true;
   std::map<std::uint32_t, std::string> about_;
 };
 
@@ -251,7 +254,10 @@ Result<Fd> apply(const Table& table) {
   if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
     return last_error("open nfnetlink socket");
   }
-  Batch batch;
+  constexpr std::size_t kRuleBytes = 2048;  // three times what our longest rule takes
+  std::size_t rules = 8;                    // the table's own messages
+  for (const Chain& chain : table.chains) rules += 1 + chain.rules.size();
+  Batch batch(rules * kRuleBytes);
   // Adding, deleting and adding again replaces a table whether it was there or not.
   put_table(batch, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
   put_table(batch, table, NFT_MSG_DELTABLE, 0);

@@ -60,6 +60,8 @@ Result<Fd> open_udp(Family family, const Binding& binding);
 /// Makes close(2) send RST instead of FIN.
 void reset_on_close(int socket);
 void set_no_delay(int socket);
+/// Urgent data stays in the stream (SO_OOBINLINE).
+void set_urgent_inline(int socket);
 /// Pending SO_ERROR, 0 when none.
 int take_socket_error(int socket);
 

@@ -176,6 +176,10 @@ void set_no_delay(int socket) {
   (void)set(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 }
 
+void set_urgent_inline(int socket) {
+  (void)set(socket, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
+}
+
 int take_socket_error(int socket) {
   int code = 0;
   socklen_t size = sizeof code;

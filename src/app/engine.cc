@@ -17,10 +17,10 @@ namespace hairpin::app {
 
 /// What all workers share of one link.
 struct Engine::Link {
-  Link(stack::SystemTun opened, std::size_t inbound)
+  Link(stack::SystemTun opened, std::size_t inbound, bool same_namespace)
       : tun(std::move(opened)),
         translator(tun.addresses),
-        capture{translator, inbound, tun.addresses} {}
+        capture{translator, inbound, same_namespace, tun.addresses} {}
 
   stack::SystemTun tun;
   nat::Translator translator;
@@ -100,7 +100,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links
     : config_(config), router_(config_), link_lost_(std::move(link_lost)) {
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
-    links_.push_back(std::make_unique<Link>(std::move(links[i]), i));
+    links_.push_back(std::make_unique<Link>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
     auto worker = std::make_unique<PerWorker>(config_, router_, loop_guard_, same_namespace);
@@ -121,7 +121,15 @@ void Engine::start() {
   for (auto& worker : workers_) {
     threads_.emplace_back([&context = worker->worker.context] {
       const auto work = asio::make_work_guard(context);
-      context.run();
+      for (;;) {
+        try {
+          context.run();
+          return;
+        } catch (const std::exception& failure) {
+          // Out of memory, or of the kernel's room for epoll watches: one flow's loss, not of all.
+          log::error("a flow was lost: {}", failure.what());
+        }
+      }
     });
   }
 }
@@ -132,8 +140,8 @@ void Engine::stop() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  workers_.clear();
   for (const auto& link : links_) stack::close_rules(link->tun.rules);
+  workers_.clear();
   links_.clear();
 }
 

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -134,7 +135,9 @@ int wait_and_forward(pid_t child, const sigset_t& signals) {
     if (number < 0) continue;
     if (number == SIGCHLD) {
       int status = 0;
-      if (::waitpid(child, &status, WNOHANG) == child) return exit_status(status);
+      const pid_t ended = ::waitpid(child, &status, WNOHANG);
+      if (ended == child) return exit_status(status);
+      if (ended < 0 && errno == ECHILD) return kExitFailure;  // somebody else has taken its status
     } else if (info.si_code != SI_KERNEL) {
       ::kill(child, number);
     }
@@ -151,6 +154,8 @@ int exec(const config::Config& config, const ExecOptions& options) {
     sigaddset(&signals, number);
   }
   pthread_sigmask(SIG_BLOCK, &signals, &before);
+  // A caller that ignores SIGCHLD hands that down: then no status would ever be told.
+  std::signal(SIGCHLD, SIG_DFL);
 
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -159,7 +164,8 @@ int exec(const config::Config& config, const ExecOptions& options) {
   }
   Fd ours(ends[0]);
   Fd theirs(ends[1]);
-  const unsigned workers = default_workers();
+  // The kernel hands over at most 253 descriptors at once: six for each worker fit.
+  const unsigned workers = std::min(default_workers(), 32U);
   const pid_t child = ::fork();
   if (child < 0) {
     std::fprintf(stderr, "hairpin: %s\n", last_error("fork").text().c_str());

@@ -65,6 +65,12 @@ bool IpAddr::is_private() const {
          (bytes_[0] == 192 && bytes_[1] == 168) || (bytes_[0] == 100 && (bytes_[1] & 0xc0) == 64);
 }
 
+IpAddr IpAddr::unmapped() const {
+  constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (is_v4() || !std::equal(kMapped.begin(), kMapped.end(), bytes_.begin())) return *this;
+  return from_wire(std::as_bytes(std::span(bytes_)).last(4));
+}
+
 std::string IpAddr::text() const {
   std::array<char, INET6_ADDRSTRLEN> out{};
   inet_ntop(is_v4() ? AF_INET : AF_INET6, bytes_.data(), out.data(), out.size());
@@ -128,12 +134,7 @@ Endpoint Endpoint::from_sockaddr(const sockaddr_storage& from) {
   std::memcpy(&v6, &from, sizeof v6);
   std::array<std::uint8_t, 16> bytes{};
   std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
-    std::array<std::uint8_t, 4> mapped{};
-    std::copy(bytes.begin() + 12, bytes.end(), mapped.begin());
-    return {IpAddr(mapped), ntohs(v6.sin6_port)};
-  }
-  return {IpAddr(bytes), ntohs(v6.sin6_port)};
+  return {IpAddr(bytes).unmapped(), ntohs(v6.sin6_port)};
 }
 
 socklen_t Endpoint::to_sockaddr(sockaddr_storage& to) const {

@@ -45,6 +45,9 @@ class IpAddr {
   /// RFC 1918, RFC 6598, RFC 4193, loopback and link-local: not of the public Internet.
   bool is_private() const;
 
+  /// An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) as the IPv4 address that it means.
+  IpAddr unmapped() const;
+
   std::string text() const;
 
   friend constexpr auto operator<=>(const IpAddr&, const IpAddr&) = default;

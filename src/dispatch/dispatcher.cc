@@ -46,10 +46,16 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
     log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
     co_return reset(std::move(client));
   }
+  auto socket = worker_.watch(std::move(client));
+  if (!socket) {
+    worker_.counters.add(Count::tcp_no_descriptor);
+    log::warn("{} refused: {}", flow.text(), socket.error().text());
+    co_return;
+  }
   worker_.counters.add(Count::tcp_opened);
   log::debug("{} via {} opened", flow.text(), through.tag());
-  relay::TcpRelay::start(worker_, Descriptor(worker_.executor(), client.release()),
-                         std::move(*server), idle, [flow, &through](const relay::Summary& summary) {
+  relay::TcpRelay::start(worker_, std::move(*socket), std::move(*server), idle,
+                         [flow, &through](const relay::Summary& summary) {
                            log::info("{} via {} {}: {} up, {} down", flow.text(), through.tag(),
                                      text(summary.ending), size_text(summary.sent),
                                      size_text(summary.received));

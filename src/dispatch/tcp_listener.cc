@@ -12,6 +12,8 @@ namespace {
 
 /// Connections accepted before the other flows of the worker have a turn.
 constexpr int kAcceptBatch = 64;
+/// Before the next attempt, when there is nothing to accept with.
+constexpr auto kPause = std::chrono::milliseconds(100);
 
 Fd open_reserve() {
   return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -29,6 +31,7 @@ TcpListener::TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& 
       dispatcher_(dispatcher),
       capture_(capture),
       listener_(worker.executor(), listener.release()),
+      pause_(worker.executor()),
       idle_(idle),
       reserve_(open_reserve()) {}
 
@@ -39,39 +42,54 @@ void TcpListener::start() {
 void TcpListener::stop() {
   boost::system::error_code ignored;
   listener_.close(ignored);
+  pause_.cancel();
 }
 
 void TcpListener::wait() {
   listener_.async_wait(Wait::wait_read, [this](const boost::system::error_code& ec) {
     if (ec) return;
-    accept_all();
+    if (accept_all()) return wait();
+    wait_a_moment();
+  });
+}
+
+void TcpListener::wait_a_moment() {
+  // Connections wait, and there is no descriptor even to refuse them with (another thread was
+  // faster): the listener would be readable again at once.
+  pause_.expires_after(kPause);
+  pause_.async_wait([this](const boost::system::error_code& ec) {
+    if (ec) return;
+    if (!reserve_) reserve_ = open_reserve();
     wait();
   });
 }
 
-void TcpListener::accept_all() {
+bool TcpListener::accept_all() {
   for (int i = 0; i < kAcceptBatch; ++i) {
     auto client = platform::accept_tcp(listener_.native_handle());
     if (client) {
       admit(std::move(*client));
     } else if (out_of_descriptors(client.error().code)) {
-      if (!refuse_one()) return;
+      const Refused refused = refuse_one();
+      if (refused != Refused::one) return refused == Refused::none;
     } else if (client.error().code != ECONNABORTED) {
-      return;  // EAGAIN; anything else concerned one connection that is gone
+      return true;  // EAGAIN; anything else concerned one connection that is gone
     }
   }
+  return true;
 }
 
-bool TcpListener::refuse_one() {
+TcpListener::Refused TcpListener::refuse_one() {
   // A connection that nobody accepts would hang until the client loses patience. With the reserve
   // given up there is one descriptor to accept it with, only to reset it. accept(2) complains about
   // descriptors before it looks for connections: there may be none.
   reserve_.reset();
-  bool refused = false;
+  Refused refused = Refused::one;
   if (auto client = platform::accept_tcp(listener_.native_handle())) {
     worker_.counters.add(Count::tcp_no_descriptor);
     platform::reset_on_close(client->get());
-    refused = true;
+  } else {
+    refused = out_of_descriptors(client.error().code) ? Refused::stuck : Refused::none;
   }
   reserve_ = open_reserve();
   return refused;
@@ -87,7 +105,7 @@ void TcpListener::admit(Fd client) {
                   {capture_.translator.client_address(local->address), peer->port},
                   {peer->address, local->port},
                   capture_.inbound};
-  if (worker_.loop_guard.is_own_tcp(flow)) {
+  if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(flow)) {
     worker_.counters.add(Count::tcp_looped);
     log::error(
         "{} is a connection of our own: it is routed back into the interface; "

@@ -15,6 +15,9 @@ namespace hairpin::dispatch {
 struct Capture {
   const nat::Translator& translator;
   std::size_t inbound;  ///< Index in Config::inbounds.
+  /// Our outbound sockets are in the namespace of the link. Elsewhere port numbers are independent,
+  /// and nothing can loop.
+  bool same_namespace;
   /// The capturing interface's own addresses: what a socket of this host has that is routed there.
   std::vector<IpAddr> addresses;
 };
@@ -29,14 +32,18 @@ class TcpListener {
 
  private:
   void wait();
-  void accept_all();
-  bool refuse_one();
+  /// False when there was nothing to accept with: it is to be tried later.
+  bool accept_all();
+  enum class Refused : std::uint8_t { one, none, stuck };
+  Refused refuse_one();
+  void wait_a_moment();
   void admit(Fd client);
 
   Worker& worker_;
   Dispatcher& dispatcher_;
   const Capture& capture_;
   Descriptor listener_;
+  Timer pause_;
   Clock::duration idle_;
   Fd reserve_;  ///< Given up for a moment when there are no descriptors left.
 };

@@ -167,7 +167,7 @@ UdpAssociations::Association* UdpAssociations::find_or_open(const Flow& flow) {
   }
   const bool from_interface =
       std::ranges::find(capture_.addresses, flow.client.address) != capture_.addresses.end();
-  if (from_interface && worker_.loop_guard.is_own_udp(flow)) {
+  if (capture_.same_namespace && from_interface && worker_.loop_guard.is_own_udp(flow)) {
     worker_.counters.add(Count::udp_looped);
     log::error(
         "{} is from a socket of our own: it is routed back into the interface; "

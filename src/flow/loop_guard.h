@@ -42,19 +42,23 @@ class LoopGuard {
     return remember(key(local, remote));
   }
   /// A UDP socket of ours: it has any address, so only its port is known.
-  Entry remember_udp(std::uint16_t port) { return remember(udp_key(port)); }
+  Entry remember_udp(Family family, std::uint16_t port) { return remember(udp_key(family, port)); }
 
   bool is_own_tcp(const Flow& flow) const { return knows(key(flow.client, flow.destination)); }
   /// Requires: the client's address is one of the capturing interface. That is the one the kernel
   /// gives to a socket without one; other hosts may use the same port.
-  bool is_own_udp(const Flow& flow) const { return knows(udp_key(flow.client.port)); }
+  bool is_own_udp(const Flow& flow) const {
+    return knows(udp_key(flow.client.address.family(), flow.client.port));
+  }
 
  private:
   static std::size_t key(const Endpoint& local, const Endpoint& remote) {
     const EndpointHash hash;
     return hash(local) * 31 + hash(remote);
   }
-  static std::size_t udp_key(std::uint16_t port) { return port; }
+  static std::size_t udp_key(Family family, std::uint16_t port) {
+    return port | (family == Family::v6 ? 0x10000U : 0U);
+  }
 
   Entry remember(std::size_t key) {
     const std::lock_guard lock(mutex_);

@@ -7,8 +7,11 @@
 #include <span>
 
 #include "base/asio.h"
+#include "base/fd.h"
+#include "base/result.h"
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
+#include "flow/resolver.h"
 #include "flow/watchdog.h"
 #include "platform/sockets.h"
 #include "platform/splice.h"
@@ -27,6 +30,17 @@ struct Worker {
   static constexpr std::size_t kBatch = 16;      ///< Datagrams per recvmmsg.
   static constexpr std::size_t kIdlePipes = 32;  ///< Two descriptors each.
 
+  /// Hands a descriptor over to Asio. Fails when the kernel has no room to watch one more; the
+  /// descriptor is closed then.
+  Result<Descriptor> watch(Fd fd) {
+    Descriptor descriptor(executor());
+    boost::system::error_code ec;
+    descriptor.assign(fd.get(), ec);
+    if (ec) return Error{"epoll_ctl", ec.value()};
+    (void)fd.release();
+    return descriptor;
+  }
+
   Executor executor() { return context.get_executor(); }
 
   // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
@@ -37,6 +51,7 @@ struct Worker {
   std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.
   asio::io_context context{1};
   Watchdog watchdog{context.get_executor()};
+  Resolver resolver{context.get_executor()};
 };
 
 }  // namespace hairpin

@@ -1,30 +1,10 @@
 #include "outbound/dialer.h"
 
-#include <netdb.h>
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/ip/tcp.hpp>
 
 namespace hairpin::outbound {
-
-Task<Result<std::vector<Endpoint>>> resolve(Worker& worker, const config::Server& server) {
-  if (const auto address = IpAddr::parse(server.host)) {
-    co_return std::vector<Endpoint>{{*address, server.port}};
-  }
-  using Tcp = asio::ip::tcp;
-  asio::ip::basic_resolver<Tcp, Executor> resolver(worker.executor());
-  auto [ec, found] = co_await resolver.async_resolve(server.host, "", kAsTuple);
-  if (ec) co_return Error{"resolve " + server.host + ": " + ec.message()};
-  std::vector<Endpoint> endpoints;
-  for (const auto& entry : found) {
-    sockaddr_storage address{};
-    std::memcpy(&address, entry.endpoint().data(), entry.endpoint().size());
-    endpoints.push_back({Endpoint::from_sockaddr(address).address, server.port});
-  }
-  if (endpoints.empty()) co_return Error{"resolve " + server.host + ": no address"};
-  co_return endpoints;
-}
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options) {
   auto fd = platform::start_connect_tcp(to, options.binding);
@@ -33,7 +13,9 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
   if (const auto local = platform::local_endpoint(fd->get())) {
     guard = worker.loop_guard.remember_tcp(*local, to);
   }
-  Connection connection{Descriptor(worker.executor(), fd->release()), std::move(guard), {}};
+  auto socket = worker.watch(std::move(*fd));
+  if (!socket) co_return std::move(socket.error()).in("connect " + to.text());
+  Connection connection{std::move(*socket), std::move(guard), {}};
   const Deadline deadline(worker.watchdog, connection.socket, options.connect_timeout);
   auto [ec] = co_await connection.socket.async_wait(Wait::wait_write, kAsTuple);
   if (deadline.expired()) co_return Error{"connect " + to.text(), ETIMEDOUT};
@@ -45,11 +27,12 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
 
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options) {
-  auto endpoints = co_await resolve(worker, server);
-  if (!endpoints) co_return endpoints.error();
+  auto addresses = co_await worker.resolver.resolve(server.host, options.connect_timeout);
+  if (!addresses) co_return addresses.error();
   Error last;
-  for (const Endpoint& endpoint : *endpoints) {
-    auto connection = co_await dial(worker, endpoint, options);
+  for (const IpAddr& address : *addresses) {
+    const Endpoint to{address, server.port};
+    auto connection = co_await dial(worker, to, options);
     if (connection) co_return std::move(*connection);
     last = connection.error();
   }

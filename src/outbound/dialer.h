@@ -32,9 +32,6 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options);
 
-/// All addresses of a host name (or the one that it spells), in the system's order of preference.
-Task<Result<std::vector<Endpoint>>> resolve(Worker& worker, const config::Server& server);
-
 /// The client's side of a handshake: messages out, messages in, within one deadline.
 class Handshake {
  public:

@@ -72,15 +72,10 @@ Task<Result<Socks::Association>> Socks::associate() {
   auto negotiated = co_await negotiate(socks5::Command::udp_associate, any);
   if (!negotiated) co_return negotiated.error();
   Association association{std::move(negotiated->connection), negotiated->reply.bound.endpoint};
-  if (!negotiated->reply.bound.name.empty()) {
-    const config::Server server{negotiated->reply.bound.name,
-                                negotiated->reply.bound.endpoint.port};
-    auto found = co_await resolve(worker_, server);
-    if (!found) co_return found.error();
-    association.relay = found->front();
-  }
-  if (association.relay.address.is_unspecified()) {
-    // Servers that listen on all addresses say so; the one we reached them at is meant.
+  association.relay.address = association.relay.address.unmapped();
+  if (association.relay.address.is_unspecified() || !negotiated->reply.bound.name.empty()) {
+    // Servers that listen on all addresses say so; the one we reached them at is meant. A name,
+    // which no server in use sends, is not looked up: what it says is up to the server alone.
     const auto proxy = platform::peer_endpoint(association.control.socket.native_handle());
     if (!proxy) co_return proxy.error();
     association.relay.address = proxy->address;
@@ -130,8 +125,8 @@ class SocksPath final : public UdpPath {
       if (datagram.source != relay) return;  // only the proxy may speak on this socket
       const auto parsed = socks5::parse_udp_header(buffer.subspan(datagram.offset, datagram.size));
       if (!parsed || !parsed->value.name.empty()) return;
-      sink.deliver(parsed->value.endpoint, buffer, datagram.offset + parsed->size,
-                   datagram.size - parsed->size);
+      const Endpoint from{parsed->value.endpoint.address.unmapped(), parsed->value.endpoint.port};
+      sink.deliver(from, buffer, datagram.offset + parsed->size, datagram.size - parsed->size);
     }
 
     Socks& outbound;

@@ -36,6 +36,9 @@ TcpRelay::TcpRelay(Worker& worker, Descriptor client, outbound::Connection serve
       idle_(idle),
       done_(std::move(done)) {
   down_.rest = std::move(server_.early);
+  // The urgent byte, if one ever comes, is passed on as what it is: one more byte of the stream.
+  platform::set_urgent_inline(client_.native_handle());
+  platform::set_urgent_inline(server_.socket.native_handle());
 }
 
 void TcpRelay::run(Half& half) {
@@ -71,6 +74,7 @@ TcpRelay::Step TcpRelay::flush(Half& half) {
                                 MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) return would_block(errno) ? Step::wait_write : Step::failed;
     half.moved += static_cast<std::uint64_t>(sent);
+    last_activity_ = Clock::now();
     if (static_cast<std::size_t>(sent) == half.rest.size()) {
       half.rest = {};  // give the memory back, not only the content
     } else {
@@ -81,6 +85,7 @@ TcpRelay::Step TcpRelay::flush(Half& half) {
     const auto sent = platform::splice_out(*half.pipe, half.to.native_handle());
     if (!sent) return would_block(sent.error().code) ? Step::wait_write : Step::failed;
     half.moved += *sent;
+    last_activity_ = Clock::now();
   }
   return Step::again;
 }
@@ -114,14 +119,15 @@ TcpRelay::Step TcpRelay::fill_by_splice(Half& half) {
     half.pipe = std::move(*pipe);
   }
   const auto got = platform::splice_in(half.from.native_handle(), *half.pipe);
-  if (!got) {
-    if (!would_block(got.error().code)) return Step::failed;
-    give_back_pipe(half);
-    return Step::wait_read;
+  if (got && *got > 0) {
+    last_activity_ = Clock::now();
+    return Step::again;
   }
-  last_activity_ = Clock::now();
-  if (*got == 0) half.source_ended = true;
-  return Step::again;
+  if (!got && !would_block(got.error().code)) return Step::failed;
+  // Nothing more, or the end: so says splice(2) at an urgent mark too, and goes on saying so, while
+  // epoll reports the socket readable. Only recv(2) passes the mark; its word counts.
+  give_back_pipe(half);
+  return fill_by_copy(half);
 }
 
 TcpRelay::Step TcpRelay::end_half(Half& half) {
@@ -139,6 +145,8 @@ void TcpRelay::give_back_pipe(Half& half) {
 }
 
 void TcpRelay::wait(Half& half, Wait::wait_type what) {
+  // While `to` takes nothing, nobody reads `from`: its reset must be noticed all the same.
+  if (what == Wait::wait_write) watch_for_reset(half);
   auto& descriptor = what == Wait::wait_read ? half.from : half.to;
   descriptor.async_wait(
       what, [self = boost::intrusive_ptr(this), &half](const boost::system::error_code& ec) {
@@ -147,11 +155,14 @@ void TcpRelay::wait(Half& half, Wait::wait_type what) {
 }
 
 void TcpRelay::watch_for_reset(Half& half) {
-  // The stream of `from` has ended, so nobody reads it any more; but its owner may still reset the
-  // connection while the other half goes on, and the other side must learn that.
+  // The stream of `from` has ended or is not read for now; but its owner may reset the connection
+  // while the other half goes on, and the other side must learn that.
+  if (half.watched) return;
+  half.watched = true;
   half.from.async_wait(Wait::wait_error, [self = boost::intrusive_ptr(this),
                                           &half](const boost::system::error_code& ec) {
     if (ec || self->finished_) return;
+    half.watched = false;
     if (platform::take_socket_error(half.from.native_handle()) != 0) self->finish(Ending::reset);
   });
 }

@@ -62,7 +62,8 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
     std::vector<std::byte> rest;  ///< Read, not yet written, while copying.
     std::optional<platform::Pipe> pipe;
     bool source_ended = false;
-    bool ended = false;  ///< The end has been passed on.
+    bool ended = false;    ///< The end has been passed on.
+    bool watched = false;  ///< `from` is waited for in error.
   };
   enum class Step : std::uint8_t { again, wait_read, wait_write, ended, failed };
 

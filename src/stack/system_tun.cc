@@ -16,10 +16,10 @@ namespace hairpin::stack {
 namespace {
 
 /// Marks and tables are numbered by the inner device's index, which is unique in its namespace: any
-/// number of instances can run side by side. "HP" keeps clear of the small numbers people choose,
-/// and of the bits that other programs mask (0x4000, 0x8000, 0xff0000 with bits 18 and 19).
+/// number of instances can run side by side. "HP" keeps clear of the small numbers people choose.
 constexpr std::uint32_t kNumberBase = 0x48500000;
-constexpr std::uint32_t kDeliverBit = 0x00008000;  ///< Tells the table for local delivery.
+constexpr std::uint32_t kDeliverBit = 0x01000000;  ///< Tells the table for local delivery.
+constexpr std::uint32_t kMaxIndex = 0x000fffff;    ///< What the base leaves free.
 
 /// Before all rules that people write, which must not see translated packets: only "local" (0) is
 /// earlier.
@@ -147,7 +147,7 @@ void remove_stale_rules() {
   if (!rules) return;
   std::vector<platform::Rule> stale;
   for (const platform::Rule& rule : *rules) {
-    const std::uint32_t index = rule.table.value() & ~(kNumberBase | kDeliverBit);
+    const std::uint32_t index = rule.table.value() & kMaxIndex;
     std::array<char, IFNAMSIZ> name{};
     if (if_indextoname(index, name.data()) == nullptr) stale.push_back(rule);
   }
@@ -205,6 +205,9 @@ Result<SystemTun> open_system_tun(const SystemTunOptions& options) {
   link.inner = std::move(*inner);
   const auto index = platform::interface_index(link.inner.name);
   if (!index) return index.error();
+  if (static_cast<std::uint32_t>(index->value()) > kMaxIndex) {
+    return Error{"interface " + link.inner.name + " has too high an index", ERANGE};
+  }
   const Mark mark{number_of(*index)};
 
   nft::TunLinkPolicy policy{link.outer.name, link.inner.name, mark, options.own_mark, {}};

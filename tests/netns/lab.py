@@ -77,6 +77,7 @@ class Process:
             self.popen = subprocess.Popen(
                 lab.inside(ns) + self.words, stdin=stdin, stdout=out, stderr=err, **options)
         self.pid = self.popen.pid
+        self.stuck = False  # did not stop when it was told to
         lab.processes.append(self)
 
     def out(self):
@@ -94,6 +95,7 @@ class Process:
             try:
                 self.popen.wait(seconds)
             except subprocess.TimeoutExpired:
+                self.stuck = True
                 self.popen.kill()
                 self.popen.wait()
         return self.popen.returncode
@@ -378,6 +380,7 @@ class LabTest(unittest.TestCase):
                 text = process.err()
                 if failed:
                     print(f"--- {' '.join(process.words)}\n{text[-4000:]}", file=sys.stderr)
+                self.assertFalse(process.stuck, "hairpin did not stop within 5 s")
                 # A sanitizer's report is a failure of whatever test it comes in.
                 self.assertNotRegex(text, r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 

@@ -93,6 +93,12 @@ class Exec(LabTest):
         server.wait(10)
         self.assertEqual(sink.stat().st_size, 3_000_000)
 
+    def test_a_caller_that_ignores_its_children(self):
+        done = self.lab.run("router", "python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, "
+                            "signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])", HAIRPIN, "exec", "sh", "-c", "exit 5",
+                            check=False, timeout=10)
+        self.assertEqual(done.returncode, 5)
+
     def test_nothing_is_left(self):
         before = sh("ip", "rule").stdout + self.lab.run("router", "ip", "rule").stdout
         spaces = sh("lsns", "-t", "net", "-n", "-o", "NS").stdout

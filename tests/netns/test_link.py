@@ -252,6 +252,16 @@ class Rules(LabTest):
         with open(golden) as want:
             self.assertEqual(listed, want.read())
 
+    def test_a_table_for_many_processors(self):
+        loader = self.lab.start("router", os.environ["HAIRPIN_APPLY_LARGE"], stdin=subprocess.PIPE)
+        wait_for(lambda: loader.out() or loader.popen.poll() is not None, "the table")
+        self.assertEqual(loader.out(), "loaded\n")
+        listed = self.lab.run("router", "nft", "list", "table", "inet", "hairpin-hp0").stdout
+        self.assertEqual(listed.count("tproxy"), 2 * (1 + 128))
+        loader.popen.stdin.close()
+        self.assertEqual(loader.wait(), 0)
+        self.assertEqual(self.lab.run("router", "nft", "list", "ruleset").stdout, "")
+
     def test_own_traffic_is_refused_on_the_outer_device(self):
         """The administrator routes everything into the interface, our own connections too."""
         self.lab.nginx()

@@ -199,6 +199,36 @@ class Bytes(LabTest):
         sender.join()
         self.assertEqual(got.hexdigest(), sent.hexdigest())
 
+    def test_urgent_data(self):
+        """splice(2) stops at an urgent mark for ever; the byte stays in the stream, and nothing spins."""
+        hairpin = self.lab.hairpin()
+        for sender_first in (True, False):
+            listener = self.lab.listen(TARGET4, 7000 + sender_first)
+            client = self.lab.socket("client")
+            client.connect((TARGET4, 7000 + sender_first))
+            served, _ = listener.accept()
+            served.settimeout(10)
+            sender, receiver = (client, served) if sender_first else (served, client)
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            sender.sendall(b"a" * 200_000)
+            time.sleep(0.2)
+            sender.send(b"!", socket.MSG_OOB)
+            time.sleep(0.2)
+            before = self.cpu(hairpin)
+            time.sleep(0.5)
+            self.assertLess(self.cpu(hairpin) - before, 0.2)
+            sender.sendall(b"b" * 100_000)
+            sender.shutdown(socket.SHUT_WR)
+            got = b""
+            while piece := receiver.recv(1 << 16):
+                got += piece
+            self.assertEqual((len(got), got.index(b"!")), (300_001, 200_000))
+
+    @staticmethod
+    def cpu(hairpin):
+        with open(f"/proc/{hairpin.pid}/stat") as stat:
+            return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def test_thousand_parallel_curls(self):
         self.lab.nginx({"page": 20_000})
         self.lab.microsocks()
@@ -339,6 +369,18 @@ class Endings(LabTest):
             sender.close()
         self.assertIsNone(hairpin.process.popen.poll(), "hairpin has died")
         wait_for(lambda: hairpin.counters().get("tcp_closed") == 60, "all flows to end")
+
+    def test_reset_of_a_client_whose_server_does_not_read(self):
+        hairpin = self.lab.hairpin()
+        client, served = self.connected()
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until every buffer on the way is full
+                client.send(bytes(1 << 20))
+                time.sleep(0.02)
+        self.reset(client)
+        hairpin.wait_log("via direct reset")
+        served.close()
 
     def test_refused_target(self):
         hairpin = self.lab.hairpin()

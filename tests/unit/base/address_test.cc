@@ -57,6 +57,12 @@ TEST(IpAddr, Kinds) {
   }
 }
 
+TEST(IpAddr, Unmapped) {
+  EXPECT_EQ(IpAddr::parse("::ffff:192.0.2.1")->unmapped().text(), "192.0.2.1");
+  EXPECT_EQ(IpAddr::parse("::fffe:192.0.2.1")->unmapped().text(), "::fffe:c000:201");
+  EXPECT_EQ(IpAddr::parse("192.0.2.1")->unmapped().text(), "192.0.2.1");
+}
+
 TEST(Prefix, ParsesAndContains) {
   const auto prefix = *Prefix::parse("192.0.2.130/25");
   EXPECT_EQ(prefix.text(), "192.0.2.130/25");

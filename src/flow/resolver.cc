@@ -1,0 +1,90 @@
+#include "flow/resolver.h"
+
+#include <netdb.h>
+
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+namespace hairpin {
+
+namespace {
+
+/// How long an answer is kept. Proxies move seldom, and a dead one is asked about again soon.
+constexpr auto kKeepAnswer = std::chrono::seconds(60);
+constexpr auto kKeepFailure = std::chrono::seconds(2);
+
+Addresses look_up(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); code != 0) {
+    return Error{"resolve " + host + ": " + ::gai_strerror(code)};
+  }
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+  std::vector<IpAddr> addresses;
+  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+    sockaddr_storage address{};
+    std::memcpy(&address, entry->ai_addr, entry->ai_addrlen);
+    addresses.push_back(Endpoint::from_sockaddr(address).address);
+  }
+  if (addresses.empty()) return Error{"resolve " + host + ": no address"};
+  return addresses;
+}
+
+}  // namespace
+
+struct Resolver::Mailbox {
+  std::mutex mutex;
+  Resolver* owner = nullptr;  ///< Null when it is gone.
+};
+
+Resolver::Resolver(const Executor& executor)
+    : executor_(executor), mailbox_(std::make_shared<Mailbox>()) {
+  mailbox_->owner = this;
+}
+
+Resolver::~Resolver() {
+  const std::lock_guard lock(mailbox_->mutex);
+  mailbox_->owner = nullptr;
+}
+
+void Resolver::ask(const std::string& host) {
+  std::thread([mailbox = mailbox_, host] {
+    Addresses answer = look_up(host);
+    const std::lock_guard lock(mailbox->mutex);
+    if (mailbox->owner == nullptr) return;
+    // The owner cannot go before this is posted; after it has gone, its context runs nothing.
+    asio::post(mailbox->owner->executor_,
+               [owner = mailbox->owner, host, answer = std::move(answer)]() mutable {
+                 owner->answered(host, std::move(answer));
+               });
+  }).detach();
+}
+
+void Resolver::answered(const std::string& host, Addresses answer) {
+  Entry& entry = entries_[host];
+  entry.asking = false;
+  entry.until = Clock::now() + (answer ? Clock::duration(kKeepAnswer) : kKeepFailure);
+  entry.answer = std::move(answer);
+  for (Timer* waiting : entry.waiting) waiting->cancel();
+}
+
+Task<Addresses> Resolver::resolve(std::string host, Clock::duration patience) {
+  if (const auto address = IpAddr::parse(host)) co_return std::vector<IpAddr>{*address};
+  Entry& entry = entries_[host];  // stays where it is: unordered_map moves no element
+  if (entry.answer && Clock::now() < entry.until) co_return *entry.answer;
+  if (!entry.asking) {
+    entry.asking = true;
+    ask(host);
+  }
+  Timer timer(executor_);
+  timer.expires_after(patience);
+  const auto place = entry.waiting.insert(entry.waiting.end(), &timer);
+  auto [ec] = co_await timer.async_wait(kAsTuple);
+  entry.waiting.erase(place);
+  if (!ec) co_return Error{"resolve " + host, ETIMEDOUT};
+  co_return *entry.answer;
+}
+
+}  // namespace hairpin
