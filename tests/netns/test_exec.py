@@ -80,7 +80,8 @@ class Exec(LabTest):
         shown = self.exec("ip", "-o", "link").stdout
         self.assertEqual(re.findall(r"^\d+: ([\w-]+)", shown, re.M), ["lo", "tun0", "tun0-in"])
         done = self.exec("curl", "-sS", "--max-time", "5", f"http://{TARGET4}/", options=("--proxy", "block://"))
-        self.assertIn("reset by peer", done.stderr)
+        # Accepted and reset: which of the two curl sees first is a matter of microseconds.
+        self.assertIn(done.returncode, (7, 56), done.stderr)
 
     def test_what_was_sent_before_the_end_arrives(self):
         """A command that ends right after its last write leaves the rest to the kernel."""
