@@ -168,7 +168,7 @@ void Pump::refuse(const Endpoint& client, const Endpoint& to, std::span<const st
   constexpr std::size_t kOffset = nat::kUdpHeadroom;
   std::array<std::byte, kOffset + nat::kMaxIcmpError> quoted;
   const std::size_t size = std::min(payload.size(), nat::kMaxIcmpError);
-  std::memcpy(quoted.data() + kOffset, payload.data(), size);
+  std::ranges::copy(payload.first(size), quoted.begin() + kOffset);
   const auto datagram =
       nat::prepend_udp(quoted, kOffset, size, client, to, 0, nat::Coverage::complete);
   nat::Packet packet;
