@@ -131,6 +131,13 @@ Json parse_json(std::string_view text, Problems& problems) {
   } catch (const Json::parse_error& failure) {
     const std::size_t offset = failure.byte == 0 ? 0 : failure.byte - 1;
     problems.push_back({line_and_column(strict, offset), short_reason(failure.what())});
+  } catch (const Json::out_of_range& failure) {
+    // A number beyond what a double holds; the text quotes it, which tells where it stands.
+    const std::string what = failure.what();
+    const auto open = what.find('\'');
+    const auto close = what.rfind('\'');
+    const std::string number = close > open ? what.substr(open + 1, close - open - 1) : "";
+    problems.push_back({line_and_column(strict, strict.find(number)), "number out of range"});
   } catch (const std::length_error& failure) {
     problems.push_back({"1:1", failure.what()});
   }

@@ -127,6 +127,7 @@ TEST(Config, SyntaxErrorsHaveLineAndColumn) {
                          {"{\"a\": \"x", "1:9: "},
                          {"{} {}", "1:4: "},
                          {"[1, 2", "1:6: "},
+                         {"{\n \"a\": 1e999999}", "2:7: number out of range"},
                          {"/* never closed", "1:1: "},
                          {"{\"log\": {}, // c\n \"x\" 3}", "2:6: "}}) {
     const std::string got = problems_of(row.text);
