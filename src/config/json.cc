@@ -138,6 +138,8 @@ Json parse_json(std::string_view text, Problems& problems) {
     const auto close = what.rfind('\'');
     const std::string number = close > open ? what.substr(open + 1, close - open - 1) : "";
     problems.push_back({line_and_column(strict, strict.find(number)), "number out of range"});
+  } catch (const Json::exception& failure) {
+    problems.push_back({"1:1", failure.what()});
   } catch (const std::length_error& failure) {
     problems.push_back({"1:1", failure.what()});
   }
