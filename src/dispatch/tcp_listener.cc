@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
-
 #include "base/log.h"
 
 namespace hairpin::dispatch {

@@ -1,8 +1,6 @@
 // Accepts the connections that the kernel has terminated for us.
 #pragma once
 
-#include <functional>
-
 #include "base/asio.h"
 #include "base/fd.h"
 #include "dispatch/dispatcher.h"

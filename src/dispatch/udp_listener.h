@@ -17,7 +17,6 @@
 #pragma once
 
 #include <boost/intrusive/list.hpp>
-#include <functional>
 #include <memory>
 #include <unordered_map>
 

@@ -11,6 +11,8 @@
 //   writing   `to` writable             all that is held is written
 //   ended     `from` in error           never: the half has passed the end on with shutdown(2)
 //
+// While a half writes, `from` in error is looked for beside: nobody else would notice its reset.
+//
 // While a flow is small its bytes go through the worker's scratch buffer. Past kSpliceAfter bytes a
 // half borrows a pipe and goes on with splice(2), which moves pages and copies nothing. What cannot
 // be written at once stays in the pipe, or in a small buffer made for it; both are given back as

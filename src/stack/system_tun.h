@@ -44,7 +44,7 @@ struct SystemTunOptions {
   int adopt_fd = -1;  ///< A TUN that somebody else made: see platform::adopt_tun.
 };
 
-/// Owns the devices, sockets and the nftables table. The rules are in `rules`: see RuleSet.
+/// Owns the devices, sockets and the nftables table. The rules outlive it: close_rules.
 struct SystemTun {
   platform::Tun outer;
   platform::Tun inner;

@@ -318,14 +318,19 @@ class Endings(LabTest):
                               input=text, capture_output=True, timeout=20)
         self.assertEqual(done.stdout.split()[0].decode(), hashlib.sha256(text).hexdigest())
 
+    def half_closed(self):
+        """The two ends of a flow of which the first has closed its side: the client, then the server."""
+        for first in (0, 1):
+            ends = self.connected(7000 + first)
+            near, far = ends[first], ends[1 - first]
+            near.shutdown(socket.SHUT_WR)
+            self.assertEqual(far.recv(10), b"")
+            yield near, far
+
     def test_half_close_both_ways(self):
         self.lab.hairpin()
-        for first in (0, 1):
-            with self.subTest(first=("client", "server")[first]):
-                ends = self.connected(7000 + first)
-                near, far = ends[first], ends[1 - first]
-                near.shutdown(socket.SHUT_WR)
-                self.assertEqual(far.recv(10), b"")
+        for near, far in self.half_closed():
+            with self.subTest(near=near):
                 far.sendall(b"still here")
                 self.assertEqual(near.recv(100), b"still here")
                 far.close()
@@ -347,12 +352,8 @@ class Endings(LabTest):
 
     def test_reset_after_half_close(self):
         self.lab.hairpin()
-        for first in (0, 1):
-            with self.subTest(first=("client", "server")[first]):
-                ends = self.connected(7000 + first)
-                near, far = ends[first], ends[1 - first]
-                near.shutdown(socket.SHUT_WR)
-                self.assertEqual(far.recv(10), b"")
+        for near, far in self.half_closed():
+            with self.subTest(near=near):
                 self.reset(near)
                 # A socket that has seen the end of its stream gets a RST as EPIPE (tcp_reset in Linux).
                 wait_for(lambda: far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE, "RST")
