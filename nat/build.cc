@@ -70,51 +70,80 @@ bool is_icmp_query(const Packet& packet) {
 
 }  // namespace
 
-std::span<std::byte> prepend_udp(std::span<std::byte> buffer, std::size_t offset, std::size_t size,
-                                 const Endpoint& source, const Endpoint& destination,
-                                 std::uint16_t ip_id, Coverage coverage) {
+std::span<std::byte> prepend_udp_headers(std::span<std::byte> buffer, std::size_t offset,
+                                         std::size_t size, const Endpoint& source,
+                                         const Endpoint& destination, std::uint16_t ip_id) {
   const std::size_t ip_size = ip_header_size(source.address.family());
   const std::size_t udp_size = sizeof(UdpHeader) + size;
-  const auto packet = buffer.subspan(offset - sizeof(UdpHeader) - ip_size, ip_size + udp_size);
-  write_ip(packet, source.address, destination.address, kUdp, packet.size(), ip_id);
-
-  const auto datagram = packet.subspan(ip_size);
-  auto& udp = header_at<UdpHeader>(datagram);
+  const auto headers =
+      buffer.subspan(offset - sizeof(UdpHeader) - ip_size, ip_size + sizeof(UdpHeader));
+  write_ip(headers, source.address, destination.address, kUdp, ip_size + udp_size, ip_id);
+  auto& udp = header_at<UdpHeader>(headers.subspan(ip_size));
   udp.source_port = source.port;
   udp.destination_port = destination.port;
   udp.length = static_cast<std::uint16_t>(udp_size);
-  udp.checksum = std::uint16_t{0};
-  Sum sum = pseudo_header(source.address, destination.address, kUdp,
-                          static_cast<std::uint32_t>(udp_size));
-  if (coverage == Coverage::pseudo_only) {
-    udp.checksum = sum.folded();
-  } else {
-    const std::uint16_t checksum = sum.add(datagram).complement();
-    udp.checksum = checksum == 0 ? std::uint16_t{0xffff} : checksum;  // 0 would mean "none"
-  }
+  udp.checksum =
+      pseudo_header(source.address, destination.address, kUdp, static_cast<std::uint32_t>(udp_size))
+          .folded();
+  return headers;
+}
+
+std::span<std::byte> prepend_udp(std::span<std::byte> buffer, std::size_t offset, std::size_t size,
+                                 const Endpoint& source, const Endpoint& destination,
+                                 std::uint16_t ip_id, Coverage coverage) {
+  const auto headers = prepend_udp_headers(buffer, offset, size, source, destination, ip_id);
+  const std::span<std::byte> packet(headers.data(), headers.size() + size);
+  if (coverage == Coverage::pseudo_only) return packet;
+  const auto datagram = packet.subspan(headers.size() - sizeof(UdpHeader));
+  // The field holds the sum of the pseudo header: summing over it adds what is needed.
+  const std::uint16_t checksum = Sum().add(datagram).complement();
+  auto& udp = header_at<UdpHeader>(datagram);
+  udp.checksum = checksum == 0 ? std::uint16_t{0xffff} : checksum;  // 0 would mean "none"
   return packet;
 }
 
-std::size_t Ip6Fragmenter::next(std::span<std::byte> out) {
-  constexpr std::size_t kHeaders = sizeof(Ip6Header) + sizeof(Ip6FragmentHeader);
-  const auto payload = packet_.subspan(sizeof(Ip6Header));
-  if (offset_ >= payload.size()) return 0;
-  const std::size_t room = (mtu_ - kHeaders) / 8 * 8;
-  const std::size_t size = std::min(room, payload.size() - offset_);
-  const bool more = offset_ + size < payload.size();
+Fragmenter::Fragmenter(std::span<const std::byte> packet, std::size_t mtu, std::uint32_t id)
+    : packet_(packet),
+      id_(id),
+      v4_(std::to_integer<unsigned>(packet[0]) >> 4 == 4),
+      ip_size_(ip_header_size(v4_ ? Family::v4 : Family::v6)),
+      headers_(ip_size_ + (v4_ ? 0 : sizeof(Ip6FragmentHeader))),
+      room_((mtu - headers_) / 8 * 8) {}
 
-  std::memcpy(out.data(), packet_.data(), sizeof(Ip6Header));
+std::size_t Fragmenter::next(std::span<std::byte> out) {
+  const auto payload = packet_.subspan(ip_size_);
+  if (offset_ >= payload.size()) return 0;
+  const std::size_t size = std::min(room_, payload.size() - offset_);
+  const bool more = offset_ + size < payload.size();
+  std::memcpy(out.data(), packet_.data(), ip_size_);
+  if (v4_) {
+    write_ip4(out, size, more);
+  } else {
+    write_ip6(out, size, more);
+  }
+  std::memcpy(out.data() + headers_, payload.data() + offset_, size);
+  offset_ += size;
+  return headers_ + size;
+}
+
+void Fragmenter::write_ip4(std::span<std::byte> out, std::size_t size, bool more) const {
+  auto& ip = header_at<Ip4Header>(out);
+  ip.total_length = static_cast<std::uint16_t>(headers_ + size);
+  ip.fragment =
+      static_cast<std::uint16_t>(offset_ / 8 | (more ? unsigned{Ip4Header::kMoreFragments} : 0U));
+  ip.checksum = std::uint16_t{0};
+  ip.checksum = Sum().add(out.first(sizeof(Ip4Header))).complement();
+}
+
+void Fragmenter::write_ip6(std::span<std::byte> out, std::size_t size, bool more) const {
   auto& ip = header_at<Ip6Header>(out);
   auto& fragment = header_at<Ip6FragmentHeader>(out.subspan(sizeof(Ip6Header)));
   fragment.next_header = ip.next_header;
   fragment.reserved = 0;
-  fragment.offset_more = static_cast<std::uint16_t>(offset_ | (more ? 1 : 0));
+  fragment.offset_more = static_cast<std::uint16_t>(offset_ | (more ? 1U : 0U));
   fragment.id = id_;
   ip.next_header = kFragment;
   ip.payload_length = static_cast<std::uint16_t>(sizeof(Ip6FragmentHeader) + size);
-  std::memcpy(out.data() + kHeaders, payload.data() + offset_, size);
-  offset_ += size;
-  return kHeaders + size;
 }
 
 void make_echo_reply(const Packet& packet, Coverage coverage) {

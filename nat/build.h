@@ -17,7 +17,7 @@ inline constexpr std::size_t kUdpHeadroom = sizeof(Ip6Header) + sizeof(UdpHeader
 inline constexpr std::size_t kMaxUdpPayload4 = 65535 - sizeof(Ip4Header) - sizeof(UdpHeader);
 inline constexpr std::size_t kMaxUdpPayload6 = 65535 - sizeof(UdpHeader);
 
-/// Writes IP and UDP headers right before `payload`, which starts at `offset` in `buffer` and is
+/// Writes IP and UDP headers right before a payload, which starts at `offset` in `buffer` and is
 /// `size` bytes long, and returns the packet. With Coverage::pseudo_only the payload is not
 /// touched: the kernel sums it, if it must (the virtio header has to say so). Requires: offset >=
 /// kUdpHeadroom, size within the family's limit, both ends of one family.
@@ -25,19 +25,32 @@ std::span<std::byte> prepend_udp(std::span<std::byte> buffer, std::size_t offset
                                  const Endpoint& source, const Endpoint& destination,
                                  std::uint16_t ip_id, Coverage coverage);
 
-/// Cuts an IPv6 packet into fragments (RFC 8200, 4.5), as only the sender may. Each call of `next`
-/// writes the next one into `out` and returns its length, 0 at the end.
-/// Requires: `packet` has no extension headers, is complete, and `out` holds `mtu` bytes >= 1280.
-class Ip6Fragmenter {
+/// The same headers for a payload of `size` bytes that is only partly, or not at all, where it
+/// would belong: returns just the headers. The sum is left to the kernel (Coverage::pseudo_only).
+std::span<std::byte> prepend_udp_headers(std::span<std::byte> buffer, std::size_t offset,
+                                         std::size_t size, const Endpoint& source,
+                                         const Endpoint& destination, std::uint16_t ip_id);
+
+/// Cuts a packet of ours into fragments of at most `mtu` bytes (RFC 791, 3.2; RFC 8200, 4.5). Each
+/// call of `next` writes the next one into `out` and returns its length, 0 at the end. IPv4
+/// fragments carry the packet's own identification.
+/// Requires: `packet` has no options or extension headers and is complete; `out` holds `mtu` bytes,
+/// which are at least 576 for IPv4 and 1280 for IPv6.
+class Fragmenter {
  public:
-  Ip6Fragmenter(std::span<const std::byte> packet, std::size_t mtu, std::uint32_t id)
-      : packet_(packet), mtu_(mtu), id_(id) {}
+  Fragmenter(std::span<const std::byte> packet, std::size_t mtu, std::uint32_t id);
   std::size_t next(std::span<std::byte> out);
 
  private:
+  void write_ip4(std::span<std::byte> out, std::size_t size, bool more) const;
+  void write_ip6(std::span<std::byte> out, std::size_t size, bool more) const;
+
   std::span<const std::byte> packet_;
-  std::size_t mtu_;
   std::uint32_t id_;
+  bool v4_;
+  std::size_t ip_size_;     ///< Of the packet's header.
+  std::size_t headers_;     ///< Of each fragment.
+  std::size_t room_;        ///< For payload in each, a multiple of 8.
   std::size_t offset_ = 0;  ///< Bytes of the payload already sent.
 };
 

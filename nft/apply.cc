@@ -7,6 +7,7 @@
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
+#include <libnftnl/object.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
@@ -18,6 +19,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,7 @@ struct Freer {
 };
 using TablePtr = std::unique_ptr<nftnl_table, Freer<nftnl_table, nftnl_table_free>>;
 using ChainPtr = std::unique_ptr<nftnl_chain, Freer<nftnl_chain, nftnl_chain_free>>;
+using ObjectPtr = std::unique_ptr<nftnl_obj, Freer<nftnl_obj, nftnl_obj_free>>;
 using RulePtr = std::unique_ptr<nftnl_rule, Freer<nftnl_rule, nftnl_rule_free>>;
 struct CloseSocket {
   void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
@@ -69,23 +72,40 @@ class Expressions {
   }
   void operator()(const MatchUdpSourcePort& match) {
     (*this)(MatchProtocol{IPPROTO_UDP});
-    nftnl_expr* payload = add("payload");
-    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
-    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_OFFSET, 0);
-    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_LEN, 2);
-    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
+    load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
     const std::uint16_t mask = htons(match.mask);
-    const std::uint16_t none = 0;
     const std::uint16_t value = htons(match.value);
-    nftnl_expr* bits = add("bitwise");
-    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_SREG, kRegister);
-    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_DREG, kRegister);
-    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_LEN, sizeof mask);
-    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof mask);
-    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_XOR, &none, sizeof none);
+    keep_bits(std::as_bytes(std::span(&mask, 1)));
     compare(NFT_CMP_EQ, &value, sizeof value);
   }
+  void operator()(const MatchDestination& match) {
+    const IpAddr& address = match.prefix.address;
+    (*this)(MatchFamily{address.family()});
+    constexpr std::uint32_t kOffset4 = 16;  // of the destination in the IP header
+    constexpr std::uint32_t kOffset6 = 24;
+    const auto size = static_cast<std::uint32_t>(address.size());
+    load_payload(NFT_PAYLOAD_NETWORK_HEADER, address.is_v4() ? kOffset4 : kOffset6, size);
+    std::array<std::uint8_t, 16> mask{};
+    std::array<std::uint8_t, 16> value{};
+    for (unsigned bit = 0; bit < match.prefix.length; ++bit) {
+      mask[bit / 8] |= static_cast<std::uint8_t>(0x80U >> (bit % 8));
+    }
+    for (std::size_t i = 0; i < size; ++i) value[i] = address.bytes()[i] & mask[i];
+    if (match.prefix.length < address.bits()) keep_bits(std::as_bytes(std::span(mask).first(size)));
+    compare(NFT_CMP_EQ, value.data(), size);
+  }
+  void operator()(const MatchIcmpType& match) {
+    (*this)(MatchProtocol{match.family == Family::v4 ? std::uint8_t{IPPROTO_ICMP}
+                                                     : std::uint8_t{IPPROTO_ICMPV6}});
+    load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+    compare(NFT_CMP_EQ, &match.type, sizeof match.type);
+  }
   void operator()(const Counter&) { add("counter"); }
+  void operator()(const CountInto& counter) {
+    nftnl_expr* reference = add("objref");
+    nftnl_expr_set_u32(reference, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+    nftnl_expr_set_str(reference, NFTNL_EXPR_OBJREF_IMM_NAME, counter.name.c_str());
+  }
   void operator()(const Tproxy& tproxy) {
     const std::uint16_t port = htons(tproxy.port);
     load_immediate(&port, sizeof port);
@@ -121,6 +141,23 @@ class Expressions {
     nftnl_expr* meta = add("meta");
     nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, key);
     nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, kRegister);
+  }
+  void load_payload(std::uint32_t base, std::uint32_t offset, std::uint32_t size) {
+    nftnl_expr* payload = add("payload");
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_BASE, base);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_LEN, size);
+    nftnl_expr_set_u32(payload, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
+  }
+  void keep_bits(std::span<const std::byte> mask) {
+    const std::array<std::byte, 16> none{};
+    const auto size = static_cast<std::uint32_t>(mask.size());
+    nftnl_expr* bits = add("bitwise");
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_SREG, kRegister);
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_DREG, kRegister);
+    nftnl_expr_set_u32(bits, NFTNL_EXPR_BITWISE_LEN, size);
+    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_MASK, mask.data(), size);
+    nftnl_expr_set(bits, NFTNL_EXPR_BITWISE_XOR, none.data(), size);
   }
   void load_immediate(const void* data, std::uint32_t size) {
     nftnl_expr* immediate = add("immediate");
@@ -216,13 +253,36 @@ void put_table(Batch& batch, const Table& table, std::uint16_t type, std::uint16
   batch.end();
 }
 
+void put_counter(Batch& batch, const Table& table, const std::string& name) {
+  const ObjectPtr object(nftnl_obj_alloc());
+  nftnl_obj_set_str(object.get(), NFTNL_OBJ_TABLE, table.name.c_str());
+  nftnl_obj_set_str(object.get(), NFTNL_OBJ_NAME, name.c_str());
+  nftnl_obj_set_u32(object.get(), NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+  nftnl_obj_set_u64(object.get(), NFTNL_OBJ_CTR_PKTS, 0);
+  nftnl_obj_set_u64(object.get(), NFTNL_OBJ_CTR_BYTES, 0);
+  nlmsghdr* header = batch.begin(NFT_MSG_NEWOBJ, NLM_F_CREATE, "nftables: counter " + name);
+  nftnl_obj_nlmsg_build_payload(header, object.get());
+  batch.end();
+}
+
+std::uint32_t hook_number(Hook hook) {
+  switch (hook) {
+    case Hook::prerouting:
+      return NF_INET_PRE_ROUTING;
+    case Hook::input:
+      return NF_INET_LOCAL_IN;
+    case Hook::output:
+      return NF_INET_LOCAL_OUT;
+  }
+  return NF_INET_NUMHOOKS;
+}
+
 void put_chain(Batch& batch, const Table& table, const Chain& chain) {
   const ChainPtr object(nftnl_chain_alloc());
   nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TABLE, table.name.c_str());
   nftnl_chain_set_str(object.get(), NFTNL_CHAIN_NAME, chain.name.c_str());
   nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TYPE, "filter");
-  nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_HOOKNUM,
-                      chain.hook == Hook::prerouting ? NF_INET_PRE_ROUTING : NF_INET_LOCAL_OUT);
+  nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_HOOKNUM, hook_number(chain.hook));
   nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_PRIO, static_cast<std::uint32_t>(chain.priority));
   nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);
   nlmsghdr* header = batch.begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE, "nftables: chain " + chain.name);
@@ -256,12 +316,14 @@ Result<Fd> apply(const Table& table) {
   }
   constexpr std::size_t kRuleBytes = 2048;  // three times what our longest rule takes
   std::size_t rules = 8;                    // the table's own messages
+  rules += table.counters.size();
   for (const Chain& chain : table.chains) rules += 1 + chain.rules.size();
   Batch batch(rules * kRuleBytes);
   // Adding, deleting and adding again replaces a table whether it was there or not.
   put_table(batch, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
   put_table(batch, table, NFT_MSG_DELTABLE, 0);
   put_table(batch, table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+  for (const std::string& counter : table.counters) put_counter(batch, table, counter);
   for (const Chain& chain : table.chains) {
     put_chain(batch, table, chain);
     for (const Rule& rule : chain.rules) put_rule(batch, table, chain, rule);
@@ -271,6 +333,36 @@ Result<Fd> apply(const Table& table) {
   Fd owner(::fcntl(mnl_socket_get_fd(socket.get()), F_DUPFD_CLOEXEC, 3));
   if (!owner) return last_error("dup");
   return owner;
+}
+
+Result<std::vector<CounterValue>> read_counters(const Fd& owner, const std::string& table) {
+  const std::string what = "nftables: counters of table " + table;
+  std::array<char, 16384> buffer{};
+  nlmsghdr* request =
+      nftnl_nlmsg_build_hdr(buffer.data(), NFT_MSG_GETOBJ, NFPROTO_INET, NLM_F_DUMP, 1);
+  const ObjectPtr wanted(nftnl_obj_alloc());
+  nftnl_obj_set_str(wanted.get(), NFTNL_OBJ_TABLE, table.c_str());
+  nftnl_obj_set_u32(wanted.get(), NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
+  nftnl_obj_nlmsg_build_payload(request, wanted.get());
+  if (::send(owner.get(), request, request->nlmsg_len, 0) < 0) return last_error(what);
+
+  std::vector<CounterValue> values;
+  const mnl_cb_t each = [](const nlmsghdr* header, void* data) {
+    const ObjectPtr object(nftnl_obj_alloc());
+    if (nftnl_obj_nlmsg_parse(header, object.get()) < 0) return MNL_CB_OK;
+    static_cast<std::vector<CounterValue>*>(data)->push_back(
+        {nftnl_obj_get_str(object.get(), NFTNL_OBJ_NAME),
+         nftnl_obj_get_u64(object.get(), NFTNL_OBJ_CTR_PKTS)});
+    return MNL_CB_OK;
+  };
+  for (;;) {
+    const ssize_t size = ::recv(owner.get(), buffer.data(), buffer.size(), 0);
+    if (size < 0) return last_error(what);
+    const int verdict =
+        mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), 1, 0, each, &values);
+    if (verdict < 0) return last_error(what);
+    if (verdict == MNL_CB_STOP) return values;
+  }
 }
 
 }  // namespace hairpin::nft

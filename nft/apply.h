@@ -1,7 +1,10 @@
 // A table into the kernel, in one transaction: all of it or nothing.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -15,5 +18,13 @@ namespace hairpin::nft {
 /// Errors: EPERM (CAP_NET_ADMIN), EPROTONOSUPPORT or EOPNOTSUPP (no nf_tables), EBUSY (another
 /// process owns a table of that name).
 Result<Fd> apply(const Table& table);
+
+struct CounterValue {
+  std::string name;
+  std::uint64_t packets = 0;
+};
+
+/// The named counters of a table that `apply` has loaded. `owner` is what it returned.
+Result<std::vector<CounterValue>> read_counters(const Fd& owner, const std::string& table);
 
 }  // namespace hairpin::nft

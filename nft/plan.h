@@ -20,13 +20,29 @@ struct TunLinkPolicy {
   std::string outer;  ///< Device that applications route to.
   std::string inner;  ///< Device whose packets go to the listeners.
   Mark inner_mark;    ///< Set on what goes to a listener: leads to local delivery (ip rule).
-  Mark own_mark;      ///< On all our outbound sockets; 0 when they are in another namespace.
   std::vector<Listeners> listeners;
 };
 
 /// Chain `inner`: what arrives on the inner device goes to the listeners, the rest is dropped and
-/// counted. Chain `loop`: our own outbound traffic is refused on the outer device, so that a wrong
-/// route makes a connection fail instead of going round for ever.
+/// counted.
 Table plan_tun_link(const TunLinkPolicy& policy);
+
+struct VethLinkPolicy {
+  std::string inner;  ///< The veth's end in the private namespace.
+  std::vector<Listeners> listeners;
+};
+
+/// For the private namespace, where routing delivers to this host whatever arrives. Chain `inner`:
+/// TCP and UDP go to the listeners; the kernel itself answers echo requests and is told of ICMP
+/// errors. Chain `refuse`: other protocols get an ICMP error. The counters have the names of
+/// nat::Verdict, which judges the same packets in the TUN link.
+Table plan_veth_link(const VethLinkPolicy& policy);
+
+/// Chain `loop`: our own outbound traffic is refused on the outer device of a link in the same
+/// namespace, so that a wrong route makes a connection fail instead of going round for ever.
+Chain plan_loop_guard(const std::string& outer, Mark own_mark);
+
+/// The name of the table that belongs to an interface.
+std::string table_name(const std::string& outer);
 
 }  // namespace hairpin::nft

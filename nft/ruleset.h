@@ -36,7 +36,19 @@ struct MatchUdpSourcePort {
   std::uint16_t value;
 };
 
+struct MatchDestination {
+  Prefix prefix;
+};
+struct MatchIcmpType {
+  Family family;  ///< ICMP or ICMPv6.
+  std::uint8_t type;
+};
+
 struct Counter {};
+/// One of the table's named counters: its value can be asked for (apply.h).
+struct CountInto {
+  std::string name;
+};
 /// Hands the packet to the transparent socket on `port`. Goes on to the next rule if there is none.
 struct Tproxy {
   Family family;
@@ -53,13 +65,14 @@ struct Return {};
 
 using Statement =
     std::variant<MatchInputInterface, MatchOutputInterface, MatchFamily, MatchProtocol, MatchMark,
-                 MatchUdpSourcePort, Counter, Tproxy, SetMark, Reject, Accept, Drop, Return>;
+                 MatchUdpSourcePort, MatchDestination, MatchIcmpType, Counter, CountInto, Tproxy,
+                 SetMark, Reject, Accept, Drop, Return>;
 
 struct Rule {
   std::vector<Statement> statements;
 };
 
-enum class Hook : std::uint8_t { prerouting, output };
+enum class Hook : std::uint8_t { prerouting, input, output };
 
 struct Chain {
   std::string name;
@@ -74,6 +87,7 @@ struct Table {
   std::string name;
   bool owned = true;
   std::vector<Chain> chains;
+  std::vector<std::string> counters = {};  ///< Named ones.
 };
 
 }  // namespace hairpin::nft

@@ -31,6 +31,7 @@ class NetlinkMessage {
   void put_u32(std::uint16_t attribute, std::uint32_t value);
   void put_u8(std::uint16_t attribute, std::uint8_t value);
   void put_text(std::uint16_t attribute, const std::string& value);
+  void put_bytes(std::uint16_t attribute, const void* data, std::size_t size);
   nlattr* begin_nest(std::uint16_t attribute);
   void end_nest(nlattr* nest);
 
@@ -52,6 +53,9 @@ class Netlink {
 
   /// Sends and waits for the kernel's answer. `what` opens the error's text.
   Result<> request(NetlinkMessage& message, const std::string& what);
+  /// The same, and hands the one message of the answer to `each`.
+  Result<> get(NetlinkMessage& message, const std::string& what,
+               const std::function<void(const nlmsghdr&)>& each);
   /// Sends and hands each message of the answer to `each`.
   Result<> dump(NetlinkMessage& message, const std::string& what,
                 const std::function<void(const nlmsghdr&)>& each);

@@ -28,6 +28,10 @@ void NetlinkMessage::put_text(std::uint16_t attribute, const std::string& value)
   mnl_attr_put_strz(message_, attribute, value.c_str());
 }
 
+void NetlinkMessage::put_bytes(std::uint16_t attribute, const void* data, std::size_t size) {
+  mnl_attr_put(message_, attribute, size, data);
+}
+
 nlattr* NetlinkMessage::begin_nest(std::uint16_t attribute) {
   return mnl_attr_nest_start(message_, attribute);
 }
@@ -78,14 +82,26 @@ Result<> Netlink::request(NetlinkMessage& message, const std::string& what) {
   return exchange(message, what, nullptr, nullptr);
 }
 
+namespace {
+
+int hand_over(const nlmsghdr* header, void* data) {
+  (*static_cast<const std::function<void(const nlmsghdr&)>*>(data))(*header);
+  return MNL_CB_OK;
+}
+
+}  // namespace
+
+Result<> Netlink::get(NetlinkMessage& message, const std::string& what,
+                      const std::function<void(const nlmsghdr&)>& each) {
+  message.raw()->nlmsg_flags |= NLM_F_ACK;
+  return exchange(message, what, hand_over,
+                  const_cast<std::function<void(const nlmsghdr&)>*>(&each));
+}
+
 Result<> Netlink::dump(NetlinkMessage& message, const std::string& what,
                        const std::function<void(const nlmsghdr&)>& each) {
   message.raw()->nlmsg_flags |= NLM_F_DUMP;
-  const mnl_cb_t callback = [](const nlmsghdr* header, void* data) {
-    (*static_cast<const std::function<void(const nlmsghdr&)>*>(data))(*header);
-    return MNL_CB_OK;
-  };
-  return exchange(message, what, callback,
+  return exchange(message, what, hand_over,
                   const_cast<std::function<void(const nlmsghdr&)>*>(&each));
 }
 

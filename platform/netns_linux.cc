@@ -1,11 +1,16 @@
 #include "platform/netns.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <string>
+#include <thread>
 
 namespace hairpin::platform {
 
@@ -37,6 +42,46 @@ Result<> enter_new_network_namespace() {
   };
   if (auto written = write_file("/proc/self/uid_map", identity(uid)); !written) return written;
   return write_file("/proc/self/gid_map", identity(gid));
+}
+
+Result<> enter_private_network_namespace() {
+  if (::unshare(CLONE_NEWNET) != 0) return last_error("unshare(CLONE_NEWNET)");
+  return {};
+}
+
+Result<Fd> current_network_namespace() {
+  const char* path = "/proc/thread-self/ns/net";
+  Fd space(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!space) return last_error(std::string("open ") + path);
+  return space;
+}
+
+Result<Fd> open_network_namespace(const std::string& path_or_pid) {
+  const bool number = !path_or_pid.empty() && std::ranges::all_of(path_or_pid, [](char c) {
+    return std::isdigit(static_cast<unsigned char>(c)) != 0;
+  });
+  const std::string path = number ? "/proc/" + path_or_pid + "/ns/net" : path_or_pid;
+  Fd space(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!space && number && errno == ENOENT) return Error{"process " + path_or_pid, ESRCH};
+  if (!space) return last_error("open network namespace " + path);
+  if (::ioctl(space.get(), NS_GET_NSTYPE) != CLONE_NEWNET) {
+    return Error{path + " is no network namespace", EINVAL};
+  }
+  return space;
+}
+
+Result<> enter_network_namespace(const Fd& space) {
+  if (::setns(space.get(), CLONE_NEWNET) != 0) return last_error("setns(CLONE_NEWNET)");
+  return {};
+}
+
+Result<> run_in_network_namespace(const Fd& space, const std::function<void()>& work) {
+  Result<> entered;
+  std::thread([&] {
+    if (space) entered = enter_network_namespace(space);
+    if (entered) work();
+  }).join();
+  return entered;
 }
 
 Result<> bind_mount_privately(const std::string& source, const std::string& target) {

@@ -20,6 +20,7 @@ struct Route {
   IfIndex device;
   TableId table;
   bool local = false;  ///< RTN_LOCAL: packets for `destination` are delivered to this host.
+  unsigned mtu = 0;    ///< Bytes; 0: the device's.
 };
 
 /// Packets that match all given conditions look up `table`.
@@ -35,10 +36,15 @@ struct Rule {
 
 /// `main`, where the administrator's routes are.
 inline constexpr TableId kMainTable{254};
+/// `local`, by which the kernel tells which addresses are its own.
+inline constexpr TableId kLocalTable{255};
 
 Result<> add_route(const Route& route);
 Result<> add_rule(const Rule& rule);
-Result<> delete_rule(const Rule& rule);
+
+/// Removes the kernel's first rule, which sends every lookup through `local`. For a namespace of
+/// our own.
+Result<> remove_local_rule(Family family);
 
 /// Rules with our protocol number, of both families.
 Result<std::vector<Rule>> own_rules();

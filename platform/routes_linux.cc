@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 
 #include "platform/netlink.h"
+#include "platform/remover.h"
 
 namespace hairpin::platform {
 
@@ -77,6 +78,11 @@ Result<> add_route(const Route& route) {
   if (route.destination.length != 0) message.put(RTA_DST, route.destination.address);
   message.put_u32(RTA_OIF, static_cast<std::uint32_t>(route.device.value()));
   message.put_u32(RTA_TABLE, route.table.value());
+  if (route.mtu != 0) {
+    nlattr* metrics = message.begin_nest(RTA_METRICS);
+    message.put_u32(RTAX_MTU, route.mtu);
+    message.end_nest(metrics);
+  }
   return netlink->request(message, "add route " + route.destination.text() + " to table " +
                                        std::to_string(route.table.value()));
 }
@@ -89,12 +95,43 @@ Result<> add_rule(const Rule& rule) {
   return netlink->request(message, "add " + describe(rule));
 }
 
-Result<> delete_rule(const Rule& rule) {
+Result<> remove_local_rule(Family family) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
   NetlinkMessage message(RTM_DELRULE, 0);
+  auto& header = message.header<fib_rule_hdr>();
+  header.family = address_family(family);
+  header.action = FR_ACT_TO_TBL;
+  header.table = RT_TABLE_LOCAL;
+  message.put_u32(FRA_PRIORITY, 0);
+  return netlink->request(message, "remove the rule of table local");
+}
+
+Remover::Remover(Netlink netlink) : netlink_(std::make_unique<Netlink>(std::move(netlink))) {}
+Remover::Remover(Remover&&) noexcept = default;
+Remover& Remover::operator=(Remover&&) noexcept = default;
+Remover::~Remover() = default;
+
+Result<Remover> Remover::open() {
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  return Remover(std::move(*netlink));
+}
+
+Result<> Remover::remove(const Rule& rule) {
+  NetlinkMessage message(RTM_DELRULE, 0);
   fill(message, rule);
-  return netlink->request(message, "delete " + describe(rule));
+  auto removed = netlink_->request(message, "delete " + describe(rule));
+  if (!removed && removed.error().code == ENOENT) return {};
+  return removed;
+}
+
+Result<> Remover::remove(IfIndex device) {
+  NetlinkMessage message(RTM_DELLINK, 0);
+  message.header<ifinfomsg>().ifi_index = device.value();
+  auto removed = netlink_->request(message, "delete an interface");
+  if (!removed && removed.error().code == ENODEV) return {};
+  return removed;
 }
 
 Result<std::vector<Rule>> own_rules() {

@@ -65,41 +65,85 @@ void set_urgent_inline(int socket);
 /// Pending SO_ERROR, 0 when none.
 int take_socket_error(int socket);
 
+/// Datagrams that found the receive queue of a socket full, since it was opened.
+std::uint64_t queue_overflows(int socket);
+
 /// Raises the limit of descriptors to the hard limit; returns it.
 Result<std::size_t> raise_descriptor_limit();
 
-/// One datagram with both of its ends.
-struct Datagram {
-  Endpoint source;
-  Endpoint destination;    ///< Unspecified with port 0 when the socket does not record it.
-  std::size_t offset = 0;  ///< Where the payload starts in `DatagramBatch::buffer`.
+/// Datagrams that follow each other between the same two ends: all of `size` bytes but the last,
+/// which may be shorter. What the kernel merges and cuts in one go (UDP GRO, UDP_SEGMENT).
+struct Burst {
+  std::span<std::byte> memory;
+  std::size_t offset = 0;  ///< Of the first payload in `memory`; what is before it may be written.
+  std::size_t stride = 0;  ///< From the start of one payload to that of the next.
   std::size_t size = 0;
+  std::size_t count = 1;  ///< At least 1.
+  std::size_t last = 0;   ///< Size of the last; `size` if there is only one.
+
+  std::size_t size_of(std::size_t i) const { return i + 1 == count ? last : size; }
+  std::span<std::byte> operator[](std::size_t i) const {
+    return memory.subspan(offset + i * stride, size_of(i));
+  }
+  /// Payload bytes of all.
+  std::size_t total() const { return (count - 1) * size + last; }
+  /// Datagrams [from, from + n). Requires: they exist, n >= 1.
+  Burst part(std::size_t from, std::size_t n) const;
+  /// The same without the first `bytes` of each. Requires: none is shorter.
+  Burst without_front(std::size_t bytes) const;
+  static Burst single(std::span<std::byte> memory, std::size_t offset, std::size_t bytes) {
+    return {memory, offset, bytes, bytes, 1, bytes};
+  }
 };
 
-/// Receives many datagrams in one system call (recvmmsg). Buffers are allocated once; their pages
-/// are touched only as far as datagrams fill them.
+struct Received {
+  Endpoint source;
+  Endpoint destination;  ///< Unspecified with port 0 when the socket does not record it.
+  Burst burst;
+};
+
+/// Receives many datagrams in one system call (recvmmsg) and puts those of one burst together.
+/// Buffers are allocated once; their pages are touched only as far as datagrams fill them.
 class DatagramBatch {
  public:
-  /// `headroom`: bytes left free before each payload, for headers put there later.
+  /// `count`: messages for each system call. `headroom`: bytes left free before each payload, for
+  /// headers put there later.
   DatagramBatch(std::size_t count, std::size_t headroom);
   ~DatagramBatch();
   DatagramBatch(const DatagramBatch&) = delete;
   DatagramBatch& operator=(const DatagramBatch&) = delete;
 
   /// Returns what was received, at least one; EAGAIN when nothing waits. Valid until the next call.
-  Result<std::span<const Datagram>> receive(int socket);
-  /// The memory of datagram `index`: headroom, then payload.
-  std::span<std::byte> buffer(std::size_t index);
+  Result<std::span<const Received>> receive(int socket);
+  /// The last call filled every message: there may be more.
+  bool was_full() const { return full_; }
 
  private:
   struct Slots;
+  void prepare(std::size_t slot);
+  bool extends_last(std::size_t slot, const Received& next) const;
+
   std::unique_ptr<Slots> slots_;
-  std::vector<Datagram> datagrams_;
+  std::vector<Received> received_;
   std::size_t headroom_;
+  std::size_t used_ = 0;  ///< Messages that the last call has changed.
+  bool full_ = false;
 };
 
-/// Sends `header` and `payload` as one datagram.
-Result<> send_datagram(int socket, std::span<const std::byte> header,
-                       std::span<const std::byte> payload, const Endpoint& to);
+/// The payload of one segment above which a socket has refused to cut bursts itself; it belongs to
+/// the socket, whose path it describes.
+struct SegmentLimit {
+  std::size_t refused = std::size_t{1} << 16;  ///< Bytes: this size and larger ones go one by one.
+};
+
+/// Sends the datagrams of a burst, each behind a copy of `header`, to `to` (nullptr: where the
+/// socket is connected). The kernel cuts them out of one message where it can (UDP_SEGMENT).
+/// Returns how many were sent; the error of the first that was not, when it was the first of all.
+Result<std::size_t> send_burst(int socket, std::span<const std::byte> header, const Burst& burst,
+                               const Endpoint* to, SegmentLimit& limit);
+
+/// Fixes the remote end of a UDP socket: the kernel then looks up the route once, and drops what
+/// comes from others.
+Result<> connect_udp(int socket, const Endpoint& to);
 
 }  // namespace hairpin::platform

@@ -1,6 +1,8 @@
 #include "platform/sockets.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -20,7 +22,8 @@ namespace {
 constexpr int kListenBacklog = 4096;                // what somaxconn is since Linux 5.4
 constexpr int kUdpReceiveBuffer = 4 * 1024 * 1024;  // bytes; rides out a burst between two reads
 constexpr std::size_t kDatagramCapacity = 65536;    // bytes; no UDP payload is larger
-constexpr std::size_t kControlCapacity = 64;        // bytes; one sockaddr_in6 with its header
+constexpr std::size_t kControlCapacity = 64;  // bytes; a sockaddr_in6 and a length, with headers
+constexpr std::size_t kMaxSegments = 64;      // UDP_MAX_SEGMENTS before Linux 6.9
 
 Result<> set(int socket, int level, int option, int value, const char* name) {
   if (::setsockopt(socket, level, option, &value, sizeof value) != 0) return last_error(name);
@@ -70,6 +73,15 @@ Result<> bind_any(int socket, Family family, std::uint16_t port) {
   return {};
 }
 
+/// Room for what arrives between two reads, and merged datagrams where the kernel has them. Both
+/// only make things faster: without, each datagram comes alone.
+void expect_bursts(int socket) {
+  if (!set(socket, SOL_SOCKET, SO_RCVBUFFORCE, kUdpReceiveBuffer, "SO_RCVBUFFORCE")) {
+    (void)set(socket, SOL_SOCKET, SO_RCVBUF, kUdpReceiveBuffer, "SO_RCVBUF");
+  }
+  (void)set(socket, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
+}
+
 Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool may_bind) {
   auto fd = open_socket(family, type);
   if (!fd) return fd;
@@ -104,9 +116,7 @@ Result<Fd> open_transparent_udp(const TransparentBinding& binding) {
                 ? set(socket, SOL_IP, IP_RECVORIGDSTADDR, 1, "IP_RECVORIGDSTADDR")
                 : set(socket, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1, "IPV6_RECVORIGDSTADDR");
   if (!ok) return ok.error();
-  if (!set(socket, SOL_SOCKET, SO_RCVBUFFORCE, kUdpReceiveBuffer, "SO_RCVBUFFORCE")) {
-    (void)set(socket, SOL_SOCKET, SO_RCVBUF, kUdpReceiveBuffer, "SO_RCVBUF");
-  }
+  expect_bursts(socket);
   if (auto bound = bind_any(socket, family, 0); !bound) return bound.error();
   return fd;
 }
@@ -163,8 +173,18 @@ Result<> connect_outcome(int socket, const Endpoint& to) {
 Result<Fd> open_udp(Family family, const Binding& binding) {
   auto fd = open_outbound(family, SOCK_DGRAM, binding, true);
   if (!fd) return fd;
+  expect_bursts(fd->get());
   if (auto bound = bind_any(fd->get(), family, 0); !bound) return bound.error();
   return fd;
+}
+
+Result<> connect_udp(int socket, const Endpoint& to) {
+  sockaddr_storage address{};
+  const socklen_t size = to.to_sockaddr(address);
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    return last_error("connect " + to.text());
+  }
+  return {};
 }
 
 void reset_on_close(int socket) {
@@ -187,12 +207,36 @@ int take_socket_error(int socket) {
   return code;
 }
 
+std::uint64_t queue_overflows(int socket) {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> values{};
+  socklen_t size = sizeof values;
+  if (::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, values.data(), &size) != 0) return 0;
+  return values[SK_MEMINFO_DROPS];
+}
+
 Result<std::size_t> raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("getrlimit");
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("setrlimit");
   return limit.rlim_cur;
+}
+
+Burst Burst::part(std::size_t from, std::size_t n) const {
+  Burst some = *this;
+  some.offset += from * stride;
+  some.count = n;
+  some.last = size_of(from + n - 1);
+  if (n == 1) some.size = some.last;
+  return some;
+}
+
+Burst Burst::without_front(std::size_t bytes) const {
+  Burst rest = *this;
+  rest.offset += bytes;
+  rest.size -= bytes;
+  rest.last -= bytes;
+  return rest;
 }
 
 struct DatagramBatch::Slots {
@@ -205,7 +249,7 @@ struct DatagramBatch::Slots {
 };
 
 DatagramBatch::DatagramBatch(std::size_t count, std::size_t headroom)
-    : slots_(std::make_unique<Slots>()), datagrams_(count), headroom_(headroom) {
+    : slots_(std::make_unique<Slots>()), headroom_(headroom) {
   slots_->slot_size = headroom + kDatagramCapacity;
   // Anonymous memory straight from the kernel: pages come into being when a datagram fills them.
   void* memory = ::mmap(nullptr, slots_->slot_size * count, PROT_READ | PROT_WRITE,
@@ -216,71 +260,172 @@ DatagramBatch::DatagramBatch(std::size_t count, std::size_t headroom)
   slots_->vectors.resize(count);
   slots_->names.resize(count);
   slots_->controls.resize(count);
+  received_.reserve(count);
+  used_ = count;
 }
 
 DatagramBatch::~DatagramBatch() {
   ::munmap(slots_->memory.data(), slots_->memory.size());
 }
 
-std::span<std::byte> DatagramBatch::buffer(std::size_t index) {
-  return slots_->memory.subspan(index * slots_->slot_size, slots_->slot_size);
+void DatagramBatch::prepare(std::size_t slot) {
+  const auto payload =
+      slots_->memory.subspan(slot * slots_->slot_size, slots_->slot_size).subspan(headroom_);
+  slots_->vectors[slot] = {payload.data(), payload.size()};
+  msghdr& message = slots_->messages[slot].msg_hdr;
+  message.msg_name = &slots_->names[slot];
+  message.msg_namelen = sizeof(sockaddr_storage);
+  message.msg_iov = &slots_->vectors[slot];
+  message.msg_iovlen = 1;
+  message.msg_control = slots_->controls[slot].data();
+  message.msg_controllen = kControlCapacity;
 }
 
 namespace {
 
-Endpoint original_destination(msghdr& message) {
+/// What the kernel tells beside the bytes: where the datagram was going, how it is divided.
+struct Beside {
+  Endpoint destination;
+  std::size_t segment = 0;  ///< 0: one datagram.
+};
+
+Beside read_control(msghdr& message) {
+  Beside beside;
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
        control = CMSG_NXTHDR(&message, control)) {
     const bool v4 = control->cmsg_level == SOL_IP && control->cmsg_type == IP_ORIGDSTADDR;
     const bool v6 = control->cmsg_level == SOL_IPV6 && control->cmsg_type == IPV6_ORIGDSTADDR;
-    if (!v4 && !v6) continue;
-    sockaddr_storage address{};
-    std::memcpy(&address, CMSG_DATA(control), v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
-    return Endpoint::from_sockaddr(address);
+    if (v4 || v6) {
+      sockaddr_storage address{};
+      std::memcpy(&address, CMSG_DATA(control), v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+      beside.destination = Endpoint::from_sockaddr(address);
+    } else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+      int segment = 0;
+      std::memcpy(&segment, CMSG_DATA(control), sizeof segment);
+      beside.segment = static_cast<std::size_t>(segment);
+    }
   }
-  return {};
+  return beside;
 }
 
 }  // namespace
 
-Result<std::span<const Datagram>> DatagramBatch::receive(int socket) {
-  const std::size_t count = datagrams_.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto payload = buffer(i).subspan(headroom_);
-    slots_->vectors[i] = {payload.data(), payload.size()};
-    msghdr& message = slots_->messages[i].msg_hdr;
-    message.msg_name = &slots_->names[i];
-    message.msg_namelen = sizeof(sockaddr_storage);
-    message.msg_iov = &slots_->vectors[i];
-    message.msg_iovlen = 1;
-    message.msg_control = slots_->controls[i].data();
-    message.msg_controllen = kControlCapacity;
-  }
-  const int received = ::recvmmsg(socket, slots_->messages.data(), static_cast<unsigned>(count),
-                                  MSG_DONTWAIT, nullptr);
-  if (received < 0) return last_error("recvmmsg");
-  for (std::size_t i = 0; i < static_cast<std::size_t>(received); ++i) {
-    datagrams_[i] = {Endpoint::from_sockaddr(slots_->names[i]),
-                     original_destination(slots_->messages[i].msg_hdr), headroom_,
-                     slots_->messages[i].msg_len};
-  }
-  return std::span<const Datagram>(datagrams_).first(static_cast<std::size_t>(received));
+/// Datagrams in consecutive slots are a burst too, with the distance of slots as its stride.
+bool DatagramBatch::extends_last(std::size_t slot, const Received& next) const {
+  if (received_.empty()) return false;
+  const Received& open = received_.back();
+  const Burst& burst = open.burst;
+  const bool one_by_one = burst.count == 1 || burst.stride == slots_->slot_size;
+  return one_by_one && next.burst.count == 1 && burst.last == burst.size &&
+         next.burst.size <= burst.size && next.burst.size != 0 && burst.count < kMaxSegments &&
+         burst.offset + burst.count * slots_->slot_size == slot * slots_->slot_size + headroom_ &&
+         next.source == open.source && next.destination == open.destination;
 }
 
-Result<> send_datagram(int socket, std::span<const std::byte> header,
-                       std::span<const std::byte> payload, const Endpoint& to) {
-  sockaddr_storage address{};
-  std::array<iovec, 2> parts{{{const_cast<std::byte*>(header.data()), header.size()},
-                              {const_cast<std::byte*>(payload.data()), payload.size()}}};
-  msghdr message{};
-  message.msg_name = &address;
-  message.msg_namelen = to.to_sockaddr(address);
-  message.msg_iov = parts.data();
-  message.msg_iovlen = parts.size();
-  if (::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-    return last_error("send to " + to.text());
+Result<std::span<const Received>> DatagramBatch::receive(int socket) {
+  for (std::size_t i = 0; i < used_; ++i) prepare(i);
+  used_ = 0;
+  const std::size_t capacity = slots_->messages.size();
+  const int count = ::recvmmsg(socket, slots_->messages.data(), static_cast<unsigned>(capacity),
+                               MSG_DONTWAIT, nullptr);
+  if (count < 0) return last_error("recvmmsg");
+  used_ = static_cast<std::size_t>(count);
+  full_ = used_ == capacity;
+  received_.clear();
+  for (std::size_t i = 0; i < used_; ++i) {
+    msghdr& message = slots_->messages[i].msg_hdr;
+    const Beside beside = read_control(message);
+    const std::size_t size = slots_->messages[i].msg_len;
+    Received next{Endpoint::from_sockaddr(slots_->names[i]), beside.destination,
+                  Burst::single(slots_->memory, i * slots_->slot_size + headroom_, size)};
+    if (beside.segment != 0 && beside.segment < size) {
+      Burst& burst = next.burst;
+      burst.size = burst.stride = beside.segment;
+      burst.count = (size + beside.segment - 1) / beside.segment;
+      burst.last = size - (burst.count - 1) * beside.segment;
+    }
+    if (extends_last(i, next)) {
+      Burst& open = received_.back().burst;
+      open.stride = slots_->slot_size;
+      open.last = next.burst.size;
+      ++open.count;
+    } else {
+      received_.push_back(next);
+    }
   }
-  return {};
+  return std::span<const Received>(received_);
+}
+
+namespace {
+
+/// One sendmsg of several datagrams: header and payload of each, in turn.
+ssize_t send_segments(int socket, std::span<const std::byte> header, const Burst& burst,
+                      sockaddr_storage* address, socklen_t address_size) {
+  std::array<iovec, 2 * kMaxSegments> parts;
+  std::size_t used = 0;
+  const bool whole = header.empty() && burst.stride == burst.size;
+  if (whole) {
+    parts[used++] = {burst.memory.data() + burst.offset, burst.total()};
+  } else {
+    for (std::size_t i = 0; i < burst.count; ++i) {
+      if (!header.empty()) {
+        parts[used++] = {const_cast<std::byte*>(header.data()), header.size()};
+      }
+      const auto payload = burst[i];
+      parts[used++] = {payload.data(), payload.size()};
+    }
+  }
+  msghdr message{};
+  message.msg_name = address;
+  message.msg_namelen = address_size;
+  message.msg_iov = parts.data();
+  message.msg_iovlen = used;
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))> control{};
+  if (burst.count > 1) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* segment = CMSG_FIRSTHDR(&message);
+    segment->cmsg_level = SOL_UDP;
+    segment->cmsg_type = UDP_SEGMENT;
+    segment->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+    const auto size = static_cast<std::uint16_t>(header.size() + burst.size);
+    std::memcpy(CMSG_DATA(segment), &size, sizeof size);
+  }
+  return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// The socket will not cut datagrams of this size: larger than its path's MTU, or a device that
+/// cannot.
+bool cannot_segment(int code) {
+  return code == EINVAL || code == EMSGSIZE || code == EIO || code == ENOPROTOOPT;
+}
+
+}  // namespace
+
+Result<std::size_t> send_burst(int socket, std::span<const std::byte> header, const Burst& burst,
+                               const Endpoint* to, SegmentLimit& limit) {
+  sockaddr_storage address{};
+  const socklen_t address_size = to != nullptr ? to->to_sockaddr(address) : 0;
+  sockaddr_storage* name = to != nullptr ? &address : nullptr;
+  const std::size_t each = header.size() + burst.size;
+  constexpr std::size_t kMaxMessage = 65507;  // bytes; the largest UDP payload over IPv4
+  std::size_t at_once =
+      std::min(kMaxSegments, each == 0 ? 1 : std::max(kMaxMessage / each, std::size_t{1}));
+  if (each >= limit.refused) at_once = 1;
+  for (std::size_t sent = 0; sent < burst.count;) {
+    const std::size_t n = std::min(at_once, burst.count - sent);
+    if (send_segments(socket, header, burst.part(sent, n), name, address_size) >= 0) {
+      sent += n;
+    } else if (n > 1 && cannot_segment(errno)) {
+      limit.refused = each;
+      at_once = 1;
+    } else if (sent > 0) {
+      return sent;
+    } else {
+      return last_error(to != nullptr ? "send to " + to->text() : "send");
+    }
+  }
+  return burst.count;
 }
 
 }  // namespace hairpin::platform

@@ -76,8 +76,17 @@ struct Perform {
       }
       config->log.level = *level;
     }
+    if (run.link) {
+      const auto kind = config::parse_link_kind(*run.link);
+      if (!kind) {
+        std::fprintf(stderr, "hairpin: --link: expected auto, veth or tun, got \"%s\"\n",
+                     run.link->c_str());
+        return app::kExitUsage;
+      }
+      for (config::TunInbound& inbound : config->inbounds) inbound.link = *kind;
+    }
     if (const int status = start_log(config->log); status != app::kExitOk) return status;
-    return app::run(*config);
+    return app::run(*config, {run.netns});
   }
   int operator()(const cli::Check& check) const {
     if (!load(check.source)) return app::kExitConfig;

@@ -9,9 +9,13 @@
 
 namespace hairpin::app {
 
+struct RunOptions {
+  std::string netns;  ///< Where the interfaces are made: a path or a process; empty: here.
+};
+
 /// Brings the interfaces up and serves flows until SIGINT, SIGTERM or SIGHUP. SIGUSR1 writes the
 /// counters to the log.
-int run(const config::Config& config);
+int run(const config::Config& config, const RunOptions& options);
 
 struct ExecOptions {
   std::vector<std::string> command;  ///< At least one word.

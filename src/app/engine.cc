@@ -1,6 +1,5 @@
 #include "app/engine.h"
 
-#include <fcntl.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -11,19 +10,15 @@
 #include "dispatch/tcp_listener.h"
 #include "dispatch/udp_listener.h"
 #include "nat/translate.h"
-#include "stack/pump.h"
 
 namespace hairpin::app {
 
 /// What all workers share of one link.
-struct Engine::Link {
-  Link(stack::SystemTun opened, std::size_t inbound, bool same_namespace)
-      : tun(std::move(opened)),
-        translator(tun.addresses),
-        capture{translator, inbound, same_namespace, tun.addresses} {}
+struct Engine::Source {
+  Source(stack::Link opened, std::size_t inbound, bool same_namespace)
+      : link(std::move(opened)), capture(stack::capture_of(link, inbound, same_namespace)) {}
 
-  stack::SystemTun tun;
-  nat::Translator translator;
+  stack::Link link;
   dispatch::Capture capture;
 };
 
@@ -33,80 +28,65 @@ struct Engine::PerWorker {
       : worker(guard), dispatcher(worker, config, router, same_namespace) {}
 
   /// One worker's part of one link.
-  struct Port {
-    std::unique_ptr<stack::Pump> pump;
+  struct Part {
+    std::unique_ptr<stack::Port> port;
     std::unique_ptr<dispatch::UdpAssociations> associations;
     std::vector<std::unique_ptr<dispatch::TcpListener>> tcp;
     std::vector<std::unique_ptr<dispatch::UdpListener>> udp;
   };
 
-  void add(Link& link, const config::TunInbound& inbound, std::size_t index,
-           const stack::Pump::Lost& lost);
+  void add(Source& source, const config::TunInbound& inbound, std::size_t index,
+           const stack::Lost& lost);
   void stop();
 
   Worker worker;
   dispatch::Dispatcher dispatcher;
-  std::vector<Port> ports;
+  std::vector<Part> parts;
 };
 
-namespace {
-
-Fd duplicate(const Fd& fd) {
-  return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
-}
-
-}  // namespace
-
-void Engine::PerWorker::add(Link& link, const config::TunInbound& inbound, std::size_t index,
-                            const stack::Pump::Lost& lost) {
-  Port port;
-  auto& outer = link.tun.outer.queues;
-  auto& inner = link.tun.inner.queues;
-  // A device that was handed over may have fewer queues than there are workers. The others still
-  // need it to answer UDP, but do not read from it.
-  const bool reads = index < outer.size();
-  port.pump = std::make_unique<stack::Pump>(
-      worker, link.translator, reads ? std::move(outer[index]) : duplicate(outer.front()),
-      reads ? std::move(inner[index]) : duplicate(inner.front()), link.tun.outer.vnet_header, lost);
-  port.associations = std::make_unique<dispatch::UdpAssociations>(
-      worker, dispatcher, link.capture, *port.pump,
+void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, std::size_t index,
+                            const stack::Lost& lost) {
+  Part part;
+  part.port = stack::open_port(source.link, source.capture, worker, index, lost);
+  part.associations = std::make_unique<dispatch::UdpAssociations>(
+      worker, dispatcher, source.capture, part.port->answers(),
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
-  for (stack::FamilyListeners& family : link.tun.listeners) {
-    port.tcp.push_back(std::make_unique<dispatch::TcpListener>(
-        worker, dispatcher, link.capture, std::move(family.tcp[index]), inbound.tcp_idle_timeout));
-    port.tcp.back()->start();
+  for (stack::FamilyListeners& family : source.link.listeners) {
+    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(worker, dispatcher, source.capture,
+                                                               std::move(family.tcp[index]),
+                                                               inbound.tcp_idle_timeout));
+    part.tcp.back()->start();
     if (index >= family.udp.size()) continue;
-    port.udp.push_back(std::make_unique<dispatch::UdpListener>(
-        worker, *port.associations, link.capture, std::move(family.udp[index])));
-    port.udp.back()->start();
+    part.udp.push_back(std::make_unique<dispatch::UdpListener>(
+        worker, *part.associations, source.capture, std::move(family.udp[index])));
+    part.udp.back()->start();
   }
-  if (reads) port.pump->start();
-  ports.push_back(std::move(port));
+  part.port->start();
+  parts.push_back(std::move(part));
 }
 
 void Engine::PerWorker::stop() {
   worker.watchdog.stop();
-  for (Port& port : ports) {
-    for (auto& listener : port.tcp) listener->stop();
-    for (auto& listener : port.udp) listener->stop();
-    port.associations->clear();
-    port.pump->stop();
+  for (Part& part : parts) {
+    for (auto& listener : part.tcp) listener->stop();
+    for (auto& listener : part.udp) listener->stop();
+    part.associations->clear();
+    part.port->stop();
   }
   worker.context.stop();
 }
 
-Engine::Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
-               bool same_namespace, std::function<void()> link_lost)
+Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
+               bool same_namespace, stack::Lost link_lost)
     : config_(config), router_(config_), link_lost_(std::move(link_lost)) {
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
-    links_.push_back(std::make_unique<Link>(std::move(links[i]), i, same_namespace));
+    sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
     auto worker = std::make_unique<PerWorker>(config_, router_, loop_guard_, same_namespace);
-    // From the last to the first: the first moves out the queue that the last ones copy.
-    for (std::size_t i = 0; i < links_.size(); ++i) {
-      worker->add(*links_[i], config_.inbounds[i], index, link_lost_);
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      worker->add(*sources_[i], config_.inbounds[i], index, link_lost_);
     }
     workers_.push_back(std::move(worker));
   }
@@ -140,9 +120,9 @@ void Engine::stop() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  for (const auto& link : links_) stack::close_rules(link->tun.rules);
+  for (const auto& source : sources_) stack::close_link(source->link);
   workers_.clear();
-  links_.clear();
+  sources_.clear();
 }
 
 std::uint64_t Engine::total(Count what) const {
@@ -153,25 +133,17 @@ std::uint64_t Engine::total(Count what) const {
   return sum;
 }
 
-std::uint64_t Engine::packets() const {
-  constexpr auto kForward = static_cast<std::size_t>(nat::Verdict::forward);
-  std::uint64_t sum = 0;
-  for (const auto& worker : workers_) {
-    sum += worker->worker.counters.outer(kForward) + worker->worker.counters.inner(kForward);
-  }
-  return sum;
-}
-
 void Engine::drain() {
   constexpr auto kStep = std::chrono::milliseconds(5);
   constexpr auto kQuiet = std::chrono::milliseconds(500);  // longer than a retransmission
   constexpr auto kLongest = std::chrono::seconds(10);
   const auto start = Clock::now();
   auto moved = start;
-  for (std::uint64_t seen = packets(); total(Count::tcp_opened) != total(Count::tcp_closed);) {
+  const auto bytes = [this] { return total(Count::tcp_bytes_up) + total(Count::tcp_bytes_down); };
+  for (std::uint64_t seen = bytes(); total(Count::tcp_opened) != total(Count::tcp_closed);) {
     std::this_thread::sleep_for(kStep);
     const auto now = Clock::now();
-    if (const std::uint64_t count = packets(); count != seen) {
+    if (const std::uint64_t count = bytes(); count != seen) {
       seen = count;
       moved = now;
     }
@@ -194,11 +166,23 @@ std::string Engine::counters() const {
   for (std::size_t i = 0; i < kCounts; ++i) {
     put("", kCountNames[i], total([i](const Counters& c) { return c.get(i); }));
   }
+  std::uint64_t overflows = 0;
+  for (const auto& worker : workers_) {
+    for (const PerWorker::Part& part : worker->parts) {
+      for (const auto& listener : part.udp) overflows += listener->overflows();
+    }
+  }
+  put("", "udp_queue_overflow", overflows);
   for (std::size_t i = 0; i < nat::kVerdicts; ++i) {
     put("outer_", nat::kVerdictNames[i], total([i](const Counters& c) { return c.outer(i); }));
   }
   for (std::size_t i = 0; i < nat::kVerdicts; ++i) {
     put("inner_", nat::kVerdictNames[i], total([i](const Counters& c) { return c.inner(i); }));
+  }
+  for (const auto& source : sources_) {
+    for (const auto& [name, value] : stack::kernel_counters(source->link)) {
+      put("outer_", name, value);
+    }
   }
   return text;
 }

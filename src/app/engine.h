@@ -2,7 +2,6 @@
 // puts concrete classes together.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,7 +11,7 @@
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
 #include "route/router.h"
-#include "stack/system_tun.h"
+#include "stack/link.h"
 
 namespace hairpin::app {
 
@@ -24,8 +23,8 @@ class Engine {
   /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
   /// `same_namespace` our outbound sockets live where the links are, and are marked. `link_lost` is
   /// called, on any thread, when somebody has removed a device.
-  Engine(const config::Config& config, std::vector<stack::SystemTun> links, unsigned workers,
-         bool same_namespace, std::function<void()> link_lost);
+  Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
+         bool same_namespace, stack::Lost link_lost);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -42,16 +41,15 @@ class Engine {
   std::string counters() const;
 
  private:
-  struct Link;
+  struct Source;
   struct PerWorker;
   std::uint64_t total(Count what) const;
-  std::uint64_t packets() const;
 
   config::Config config_;
   route::Router router_;
   LoopGuard loop_guard_;
-  std::function<void()> link_lost_;
-  std::vector<std::unique_ptr<Link>> links_;
+  stack::Lost link_lost_;
+  std::vector<std::unique_ptr<Source>> sources_;
   std::vector<std::unique_ptr<PerWorker>> workers_;
   std::vector<std::thread> threads_;
 };

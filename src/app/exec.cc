@@ -3,7 +3,7 @@
 //   parent (the caller's namespace)              child (a namespace of its own)
 //   -------------------------------              ------------------------------
 //   fork ─────────────────────────────────────►  unshare, lo up
-//                                                tun, inner tun, listeners, nft, rules
+//                                                the link (stack/link.h)
 //   receive the descriptors  ◄─────────────────  send the descriptors
 //   workers serve the flows                      default routes, resolv.conf
 //   "go" ─────────────────────────────────────►  execvp(CMD)
@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -35,6 +36,7 @@
 #include "base/log.h"
 #include "platform/interface.h"
 #include "platform/netns.h"
+#include "platform/privileges.h"
 #include "platform/sockets.h"
 #include "stack/handover.h"
 
@@ -85,12 +87,12 @@ void settle_name_servers(const std::vector<IpAddr>& wanted) {
   ::unlink(path.c_str());
 }
 
-Result<stack::SystemTun> set_up_namespace(const config::Config& config, unsigned workers) {
+Result<stack::Link> set_up_namespace(const config::Config& config, unsigned workers) {
   if (auto entered = platform::enter_new_network_namespace(); !entered) return entered.error();
   if (auto up = platform::bring_up_loopback(); !up) return up.error();
-  auto link = stack::open_system_tun({config.inbounds.front(), workers, Mark{}, -1});
+  auto link = stack::open_link({config.inbounds.front(), workers, Mark{}, -1});
   if (!link) return link;
-  const auto index = platform::interface_index(link->outer.name);
+  const auto index = platform::interface_index(link->name);
   if (!index) return index.error();
   for (const stack::FamilyListeners& family : link->listeners) {
     const IpAddr any =
@@ -187,15 +189,23 @@ int exec(const config::Config& config, const ExecOptions& options) {
     std::fprintf(stderr, "hairpin: %s\n", diagnosis.text.c_str());
     return diagnosis.status;
   }
-  std::vector<stack::SystemTun> links;
+  log::info("up: {}, {} workers", stack::describe(*link), workers);
+  if (auto dropped = platform::drop_system_administration(); !dropped) {
+    log::warn("{}", dropped.error().text());
+  }
+  std::vector<stack::Link> links;
   links.push_back(std::move(*link));
-  // A command that removes its own way out has lost it; it runs on all the same.
-  Engine engine(config, std::move(links), workers, false,
-                [] { log::warn("the command has removed its interface"); });
+  // A command that removes its own way out has lost it; it runs on all the same. When it ends, its
+  // namespace ends.
+  std::atomic<bool> ended = false;
+  Engine engine(config, std::move(links), workers, false, [&ended] {
+    if (!ended) log::warn("the command has removed its interface");
+  });
   engine.start();
   const char go = 1;
   if (::write(ours.get(), &go, 1) != 1) log::error("{}", last_error("start the command").text());
   const int status = wait_and_forward(child, signals);
+  ended = true;
   engine.drain();
   log::debug("counters: {}", engine.counters());
   return status;

@@ -46,6 +46,8 @@ void add_interface_options(po::options_description& options) {
       "address of the interface; may be given several times (default 172.18.0.1/30 and "
       "fdfe:dcba:9876::1/126)")("mtu", named<unsigned>("BYTES"),
                                 "of the interface (default 0: 65535)")(
+      "link", named<std::string>("KIND"),
+      "auto, veth or tun: how packets reach the kernel's stack (default auto)")(
       "udp-timeout", named<std::string>("DURATION"), "of two-way UDP associations (default 5m)")(
       "log-level", named<std::string>("LEVEL"), "trace, debug, info, warn, error or fatal");
 }
@@ -59,7 +61,9 @@ po::options_description options_of(std::string_view command) {
     options.add_options()("tun-name", named<std::string>("NAME"),
                           "of the interface (default: the kernel chooses)")(
         "mark", named<std::string>("MARK"),
-        "on outbound sockets, to keep them out of the interface (default 0x2024)");
+        "on outbound sockets, to keep them out of the interface (default 0x2024)")(
+        "netns", named<std::string>("PATH|PID"),
+        "make the interface in this network namespace, for instance a container's");
   } else if (command == "exec") {
     add_interface_options(options);
     options.add_options()("dns", named<std::vector<std::string>>("ADDRESS")->composing(),
@@ -101,6 +105,7 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("address") != 0) tun["address"] = given["address"].as<std::vector<std::string>>();
   if (given.count("tun-name") != 0) tun["interface_name"] = given["tun-name"].as<std::string>();
   if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
+  if (given.count("link") != 0) tun["link"] = given["link"].as<std::string>();
   if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
   nlohmann::json config{{"inbounds", nlohmann::json::array({tun})}};
   if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
@@ -120,11 +125,17 @@ Error usage(const CommandInfo& command, const std::string& what) {
 Result<Command> make_run(const CommandInfo& info, const po::variables_map& given) {
   Run run;
   if (given.count("log-level") != 0) run.log_level = given["log-level"].as<std::string>();
+  if (given.count("netns") != 0) {
+    run.netns = given["netns"].as<std::string>();
+    if (run.netns.empty())
+      return usage(info, "--netns: expected a path or the number of a process");
+  }
   if (given.count("config") != 0) {
     for (const char* other : {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark"}) {
       if (given.count(other) == 0) continue;
       return usage(info, std::string("--") + other + " cannot be combined with --config");
     }
+    if (given.count("link") != 0) run.link = given["link"].as<std::string>();
     run.source.file = given["config"].as<std::string>();
     return Command(run);
   }

@@ -26,8 +26,16 @@ struct Log {
   bool timestamp = true;
 };
 
+/// What carries packets between the interface and the kernel's stack.
+enum class LinkKind : std::uint8_t {
+  automatic,  ///< veth where it may be made, otherwise TUN.
+  veth,       ///< A pair of virtual Ethernet devices into a private network namespace.
+  tun,        ///< Two TUN devices and the translator.
+};
+
 struct TunInbound {
   std::string tag;
+  LinkKind link = LinkKind::automatic;
   std::string interface_name;                             ///< Empty: the kernel chooses.
   std::vector<Prefix> address;                            ///< Of the interface, host bits kept.
   unsigned mtu = 0;                                       ///< Bytes; 0 is kDefaultMtu.

@@ -25,6 +25,7 @@ constexpr std::string_view kDuration = "a duration such as \"5m\"";
 constexpr std::string_view kTexts = "a text or a list of texts";
 constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kPorts = "a port or a list of ports";
+constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
 constexpr std::string_view kRanges = "a range such as \"1000:2000\", or a list of them";
 
 /// Reads the field into a member, by the type of that member.
@@ -63,8 +64,11 @@ void read_stack(const Reader& reader, TunInbound&) {
   if (reader.value() != "system") reader.expected("\"system\"");
 }
 
-void read_link(const Reader& reader, TunInbound&) {
-  if (reader.value() != "tun") reader.expected("\"tun\"");
+void read_link(const Reader& reader, TunInbound& tun) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto kind = text == nullptr ? std::nullopt : parse_link_kind(*text);
+  if (!kind) return reader.expected(kLinkKinds);
+  tun.link = *kind;
 }
 
 void read_udp_nat_max(const Reader& reader, TunInbound& tun) {
@@ -80,11 +84,22 @@ constexpr std::array<Field<TunInbound>, 10> kTunFields{{
     {"address", kPrefixes, into<&TunInbound::address>},
     {"mtu", "0, or a number from 1280 to 65535", read_mtu},
     {"stack", "\"system\"", read_stack},
-    {"link", "\"tun\"", read_link},
+    {"link", kLinkKinds, read_link},
     {"udp_timeout", kDuration, into<&TunInbound::udp_timeout>},
     {"udp_nat_max", "a number from 1 to 1000000", read_udp_nat_max},
     {"tcp_idle_timeout", kDuration, into<&TunInbound::tcp_idle_timeout>},
 }};
+
+}  // namespace
+
+std::optional<LinkKind> parse_link_kind(std::string_view text) {
+  if (text == "auto") return LinkKind::automatic;
+  if (text == "veth") return LinkKind::veth;
+  if (text == "tun") return LinkKind::tun;
+  return std::nullopt;
+}
+
+namespace {
 
 // ---- outbounds ----------------------------------------------------------------------------------
 

@@ -23,4 +23,7 @@ struct FieldInfo {
 };
 std::vector<FieldInfo> all_fields();
 
+/// The value of "link".
+std::optional<LinkKind> parse_link_kind(std::string_view text);
+
 }  // namespace hairpin::config

@@ -94,15 +94,10 @@ TcpListener::Refused TcpListener::refuse_one() {
 }
 
 void TcpListener::admit(Fd client) {
-  // The translator keeps ports and exchanges addresses: our own name is the client's, with the
-  // destination's port, and the peer's is the other way round.
   const auto local = platform::local_endpoint(client.get());
   const auto peer = platform::peer_endpoint(client.get());
   if (!local || !peer) return;  // reset before it was accepted
-  const Flow flow{Network::tcp,
-                  {capture_.translator.client_address(local->address), peer->port},
-                  {peer->address, local->port},
-                  capture_.inbound};
+  const Flow flow = capture_.flow(Network::tcp, *local, *peer);
   if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(flow)) {
     worker_.counters.add(Count::tcp_looped);
     log::error(

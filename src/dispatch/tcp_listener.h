@@ -3,22 +3,11 @@
 
 #include "base/asio.h"
 #include "base/fd.h"
+#include "dispatch/capture.h"
 #include "dispatch/dispatcher.h"
 #include "flow/worker.h"
-#include "nat/translate.h"
 
 namespace hairpin::dispatch {
-
-/// What a listener knows about the link its flows come from.
-struct Capture {
-  const nat::Translator& translator;
-  std::size_t inbound;  ///< Index in Config::inbounds.
-  /// Our outbound sockets are in the namespace of the link. Elsewhere port numbers are independent,
-  /// and nothing can loop.
-  bool same_namespace;
-  /// The capturing interface's own addresses: what a socket of this host has that is routed there.
-  std::vector<IpAddr> addresses;
-};
 
 class TcpListener {
  public:

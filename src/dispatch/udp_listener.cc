@@ -27,19 +27,19 @@ class UdpAssociations::Association final
 
   const Endpoint& client() const { return first_.client; }
 
-  void send(const Flow& flow, std::span<const std::byte> payload) {
+  void send(const Flow& flow, const platform::Burst& burst) {
     last_activity_ = Clock::now();
     if (flow.destination.port != kDnsPort) only_dns_ = false;
     const route::Decision decision = table_.dispatcher_.decide(flow);
-    if (decision.action == config::Action::drop) return reject(flow);
+    if (decision.action == config::Action::drop) return reject(flow, burst);
     if (decision.action == config::Action::reject ||
         !table_.dispatcher_.outbound(decision).carries(Network::udp)) {
-      reject(flow);
-      return table_.back_.refuse(client(), flow.destination, payload);
+      reject(flow, burst);
+      return table_.back_.refuse(client(), flow.destination, burst[0]);
     }
     if (outbound::UdpPath* path = path_for(decision, flow)) {
-      ++sent_;
-      path->send(flow.destination, payload);
+      sent_ += burst.count;
+      path->send(flow.destination, burst);
     }
   }
 
@@ -55,9 +55,8 @@ class UdpAssociations::Association final
   /// What one outbound gives back to this association.
   struct Path final : outbound::UdpSink {
     Path(Association& to, outbound::Outbound& by) : owner(to), through(by) {}
-    void deliver(const Endpoint& from, std::span<std::byte> buffer, std::size_t offset,
-                 std::size_t size) override {
-      owner.deliver(from, buffer, offset, size);
+    void deliver(const Endpoint& from, const platform::Burst& burst) override {
+      owner.deliver(from, burst);
     }
     void failed(const Error& error) override { owner.failed(*this, error); }
 
@@ -68,8 +67,8 @@ class UdpAssociations::Association final
     bool broken = false;
   };
 
-  void reject(const Flow& flow) {
-    table_.worker_.counters.add(Count::udp_rejected);
+  void reject(const Flow& flow, const platform::Burst& burst) {
+    table_.worker_.counters.add(Count::udp_rejected, burst.count);
     log::debug("{} rejected", flow.text());
   }
 
@@ -99,13 +98,14 @@ class UdpAssociations::Association final
     return paths_.back()->path.get();
   }
 
-  void deliver(const Endpoint& from, std::span<std::byte> buffer, std::size_t offset,
-               std::size_t size) {
+  void deliver(const Endpoint& from, const platform::Burst& burst) {
     last_activity_ = Clock::now();
+    const bool first = received_ == 0;
+    received_ += burst.count;
     // Answered: from now on another timeout holds, which may be the shorter one.
-    if (++received_ == 1) table_.worker_.watchdog.hasten(*this);
-    table_.worker_.counters.add(Count::udp_out);
-    table_.back_.answer(from, client(), buffer, offset, size);
+    if (first) table_.worker_.watchdog.hasten(*this);
+    table_.worker_.counters.add(Count::udp_out, burst.count);
+    table_.back_.answer(from, client(), burst);
   }
 
   void failed(Path& path, const Error& error) {
@@ -154,9 +154,9 @@ void UdpAssociations::clear() {
   while (!recency_->list.empty()) close(recency_->list.front(), "stopped");
 }
 
-void UdpAssociations::take(const Flow& flow, std::span<const std::byte> payload) {
-  worker_.counters.add(Count::udp_in);
-  if (Association* association = find_or_open(flow)) association->send(flow, payload);
+void UdpAssociations::take(const Flow& flow, const platform::Burst& burst) {
+  worker_.counters.add(Count::udp_in, burst.count);
+  if (Association* association = find_or_open(flow)) association->send(flow, burst);
 }
 
 UdpAssociations::Association* UdpAssociations::find_or_open(const Flow& flow) {
@@ -203,6 +203,10 @@ UdpListener::UdpListener(Worker& worker, UdpAssociations& associations, const Ca
       capture_(capture),
       socket_(worker.executor(), socket.release()) {}
 
+std::uint64_t UdpListener::overflows() {
+  return platform::queue_overflows(socket_.native_handle());
+}
+
 void UdpListener::stop() {
   boost::system::error_code ignored;
   socket_.close(ignored);
@@ -221,16 +225,11 @@ void UdpListener::receive() {
   for (int i = 0; i < kBatches; ++i) {
     const auto received = batch.receive(socket_.native_handle());
     if (!received) return;
-    for (std::size_t k = 0; k < received->size(); ++k) {
-      const platform::Datagram& datagram = (*received)[k];
-      const Flow flow{
-          Network::udp,
-          {capture_.translator.client_address(datagram.destination.address), datagram.source.port},
-          {datagram.source.address, datagram.destination.port},
-          capture_.inbound};
-      associations_.take(flow, batch.buffer(k).subspan(datagram.offset, datagram.size));
+    for (const platform::Received& datagrams : *received) {
+      associations_.take(capture_.flow(Network::udp, datagrams.destination, datagrams.source),
+                         datagrams.burst);
     }
-    if (received->size() < Worker::kBatch) return;
+    if (!batch.was_full()) return;
   }
 }
 

@@ -22,8 +22,8 @@
 
 #include "base/asio.h"
 #include "base/fd.h"
+#include "dispatch/capture.h"
 #include "dispatch/dispatcher.h"
-#include "dispatch/tcp_listener.h"
 #include "flow/worker.h"
 
 namespace hairpin::dispatch {
@@ -32,10 +32,9 @@ namespace hairpin::dispatch {
 class UdpReturn {
  public:
   virtual ~UdpReturn() = default;
-  /// A datagram `from` a remote `to` a client: `size` bytes at `offset` in `buffer`, with at least
-  /// nat::kUdpHeadroom and a virtio header's bytes before it, which may be overwritten.
-  virtual void answer(const Endpoint& from, const Endpoint& to, std::span<std::byte> buffer,
-                      std::size_t offset, std::size_t size) = 0;
+  /// Datagrams `from` a remote `to` a client. Worker::kHeadroom bytes before the first payload may
+  /// be overwritten.
+  virtual void answer(const Endpoint& from, const Endpoint& to, const platform::Burst& burst) = 0;
   /// The client's datagram to `to` cannot be carried: ICMP port unreachable.
   virtual void refuse(const Endpoint& client, const Endpoint& to,
                       std::span<const std::byte> payload) = 0;
@@ -52,8 +51,8 @@ class UdpAssociations {
                   UdpLimits limits);
   ~UdpAssociations();
 
-  /// A client's datagram. `payload` is valid during the call.
-  void take(const Flow& flow, std::span<const std::byte> payload);
+  /// A client's datagrams, valid during the call.
+  void take(const Flow& flow, const platform::Burst& burst);
   void clear();
 
  private:
@@ -78,6 +77,8 @@ class UdpListener {
   /// `socket` is from platform::open_transparent_udp.
   UdpListener(Worker& worker, UdpAssociations& associations, const Capture& capture, Fd socket);
   void start() { wait(); }
+  /// Datagrams that came faster than they were taken. For any thread, until `stop`.
+  std::uint64_t overflows();
   void stop();
 
  private:

@@ -29,20 +29,25 @@ enum class Count : std::uint8_t {
   udp_no_descriptor,
   udp_queue_full,   ///< Datagrams dropped while an association was being opened.
   udp_send_failed,  ///< Datagrams that the kernel would not send.
+  udp_malformed,    ///< Datagrams from a proxy that are none of its protocol.
   udp_in,           ///< Datagrams from clients.
   udp_out,          ///< Datagrams to clients.
+  tcp_bytes_up,
+  tcp_bytes_down,
   tun_read_error,
-  tun_write_error,  ///< Packets that a device would not take.
+  tun_write_error,  ///< Packets that the interface would not take.
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
 inline constexpr std::array<std::string_view, kCounts> kCountNames{
-    "tcp_opened",      "tcp_closed",       "tcp_rejected",      "tcp_dial_failed",
-    "tcp_reset",       "tcp_idle_timeout", "tcp_looped",        "tcp_no_descriptor",
-    "udp_opened",      "udp_closed",       "udp_evicted",       "udp_rejected",
-    "udp_dial_failed", "udp_looped",       "udp_no_descriptor", "udp_queue_full",
-    "udp_send_failed", "udp_in",           "udp_out",           "tun_read_error",
-    "tun_write_error"};
+    "tcp_opened",      "tcp_closed",        "tcp_rejected",
+    "tcp_dial_failed", "tcp_reset",         "tcp_idle_timeout",
+    "tcp_looped",      "tcp_no_descriptor", "udp_opened",
+    "udp_closed",      "udp_evicted",       "udp_rejected",
+    "udp_dial_failed", "udp_looped",        "udp_no_descriptor",
+    "udp_queue_full",  "udp_send_failed",   "udp_malformed",
+    "udp_in",          "udp_out",           "tcp_bytes_up",
+    "tcp_bytes_down",  "tun_read_error",    "tun_write_error"};
 
 /// Written by one thread, read by any.
 class Counters {

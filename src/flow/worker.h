@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/asio.h"
 #include "base/fd.h"
@@ -25,9 +26,9 @@ struct Worker {
 
   /// Bytes read at once while a flow is still small.
   static constexpr std::size_t kScratch = 64 * 1024;
-  /// Bytes free before each received payload: IP, UDP, and the header of a TUN or of SOCKS5.
-  static constexpr std::size_t kHeadroom = 64;
-  static constexpr std::size_t kBatch = 16;      ///< Datagrams per recvmmsg.
+  /// Bytes free before each received payload: virtio, Ethernet, IP and UDP headers.
+  static constexpr std::size_t kHeadroom = 96;
+  static constexpr std::size_t kBatch = 32;  ///< Messages per recvmmsg, of one or more datagrams.
   static constexpr std::size_t kIdlePipes = 32;  ///< Two descriptors each.
 
   /// Hands a descriptor over to Asio. Fails when the kernel has no room to watch one more; the
@@ -49,6 +50,7 @@ struct Worker {
   platform::PipePool pipes{kIdlePipes};
   platform::DatagramBatch datagrams{kBatch, kHeadroom};
   std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.
+  std::vector<std::byte> fragment;            ///< The same; grows to the largest MTU in use.
   asio::io_context context{1};
   Watchdog watchdog{context.get_executor()};
   Resolver resolver{context.get_executor()};

@@ -15,18 +15,17 @@ class DirectPath final : public UdpPath {
   DirectPath(Worker& worker, const DialOptions& options, UdpSink& sink)
       : worker_(worker), binding_(options.binding), sink_(sink) {}
 
-  void send(const Endpoint& to, std::span<const std::byte> payload) override {
+  void send(const Endpoint& to, const platform::Burst& burst) override {
     auto& socket = sockets_[to.address.is_v4() ? 0 : 1];
     if (!socket) {
-      auto opened =
-          UdpSocket::open(worker_, to.address.family(), binding_,
-                          [this](const platform::Datagram& datagram, std::span<std::byte> buffer) {
-                            sink_.deliver(datagram.source, buffer, datagram.offset, datagram.size);
-                          });
+      auto opened = UdpSocket::open(worker_, to.address.family(), binding_,
+                                    [this](const platform::Received& datagrams) {
+                                      sink_.deliver(datagrams.source, datagrams.burst);
+                                    });
       if (!opened) return sink_.failed(opened.error());
       socket = std::move(*opened);
     }
-    if (!socket->send({}, payload, to)) worker_.counters.add(Count::udp_send_failed);
+    socket->send({}, burst, &to);
   }
 
  private:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +18,9 @@ namespace hairpin::outbound {
 class UdpSink {
  public:
   virtual ~UdpSink() = default;
-  /// A datagram from `from`: `size` bytes at `offset` in `buffer`; what is before it may be
-  /// overwritten (at least Worker::kHeadroom bytes). Valid during the call only.
-  virtual void deliver(const Endpoint& from, std::span<std::byte> buffer, std::size_t offset,
-                       std::size_t size) = 0;
+  /// Datagrams from `from`; Worker::kHeadroom bytes before the first payload may be overwritten.
+  /// Valid during the call only.
+  virtual void deliver(const Endpoint& from, const platform::Burst& burst) = 0;
   /// The path is of no more use. It must not be destroyed during the call.
   virtual void failed(const Error& error) = 0;
 };
@@ -32,7 +30,7 @@ class UdpSink {
 class UdpPath {
  public:
   virtual ~UdpPath() = default;
-  virtual void send(const Endpoint& to, std::span<const std::byte> payload) = 0;
+  virtual void send(const Endpoint& to, const platform::Burst& burst) = 0;
 };
 
 class Outbound {

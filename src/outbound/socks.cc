@@ -1,5 +1,6 @@
 #include "outbound/socks.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <optional>
@@ -85,6 +86,10 @@ Task<Result<Socks::Association>> Socks::associate() {
 
 namespace {
 
+bool starts_with(std::span<const std::byte> bytes, std::span<const std::byte> front) {
+  return bytes.size() >= front.size() && std::ranges::equal(bytes.first(front.size()), front);
+}
+
 /// Datagrams are kept until the proxy has opened the association; then they go straight through.
 class SocksPath final : public UdpPath {
  public:
@@ -97,13 +102,16 @@ class SocksPath final : public UdpPath {
     state_->control.reset();
   }
 
-  void send(const Endpoint& to, std::span<const std::byte> payload) override {
-    if (state_->socket) return state_->send(to, payload);
-    if (state_->queue.size() >= kMaxQueued) {
-      state_->outbound.worker().counters.add(Count::udp_queue_full);
-      return;
+  void send(const Endpoint& to, const platform::Burst& burst) override {
+    if (state_->socket) return state_->send(to, burst);
+    for (std::size_t i = 0; i < burst.count; ++i) {
+      if (state_->queue.size() >= kMaxQueued) {
+        state_->outbound.worker().counters.add(Count::udp_queue_full, burst.count - i);
+        return;
+      }
+      const auto payload = burst[i];
+      state_->queue.push_back({to, {payload.begin(), payload.end()}});
     }
-    state_->queue.push_back({to, {payload.begin(), payload.end()}});
   }
 
  private:
@@ -114,19 +122,29 @@ class SocksPath final : public UdpPath {
   struct State {
     State(Socks& through, UdpSink& to) : outbound(through), sink(to) {}
 
-    void send(const Endpoint& to, std::span<const std::byte> payload) {
+    void send(const Endpoint& to, const platform::Burst& burst) {
       std::array<std::byte, socks5::kMaxUdpHeader> header;
       const std::size_t size = socks5::write_udp_header({{}, to}, header);
-      if (!socket->send(std::span(header).first(size), payload, relay)) {
-        outbound.worker().counters.add(Count::udp_send_failed);
-      }
+      socket->send(std::span(header).first(size), burst, nullptr);
     }
-    void receive(const platform::Datagram& datagram, std::span<std::byte> buffer) {
-      if (datagram.source != relay) return;  // only the proxy may speak on this socket
-      const auto parsed = socks5::parse_udp_header(buffer.subspan(datagram.offset, datagram.size));
-      if (!parsed || !parsed->value.name.empty()) return;
-      const Endpoint from{parsed->value.endpoint.address.unmapped(), parsed->value.endpoint.port};
-      sink.deliver(from, buffer, datagram.offset + parsed->size, datagram.size - parsed->size);
+    void receive(const platform::Received& datagrams) {
+      if (datagrams.source != relay) return;  // came before the socket was connected
+      const platform::Burst& burst = datagrams.burst;
+      for (std::size_t i = 0; i < burst.count && !closed;) {
+        const auto parsed = socks5::parse_udp_header(burst[i]);
+        if (!parsed || !parsed->value.name.empty()) {
+          outbound.worker().counters.add(Count::udp_malformed);
+          ++i;
+          continue;
+        }
+        // Datagrams of one remote have one header, byte by byte: they stay a burst.
+        const auto header = burst[i].first(parsed->size);
+        std::size_t n = 1;
+        while (i + n < burst.count && starts_with(burst[i + n], header)) ++n;
+        const Endpoint from{parsed->value.endpoint.address.unmapped(), parsed->value.endpoint.port};
+        sink.deliver(from, burst.part(i, n).without_front(parsed->size));
+        i += n;
+      }
     }
 
     Socks& outbound;
@@ -148,14 +166,15 @@ class SocksPath final : public UdpPath {
         state->relay.address.is_loopback()
             ? platform::Binding{state->outbound.options().binding.mark, {}}
             : state->outbound.options().binding,
-        [raw = state.get()](const platform::Datagram& datagram, std::span<std::byte> buffer) {
-          raw->receive(datagram, buffer);
-        });
+        [raw = state.get()](const platform::Received& datagrams) { raw->receive(datagrams); });
     if (!socket) co_return state->sink.failed(socket.error());
+    if (auto connected = socket->connect(state->relay); !connected) {
+      co_return state->sink.failed(connected.error());
+    }
     state->socket = std::move(*socket);
     state->control = std::move(association->control);
-    for (const Queued& queued : std::exchange(state->queue, {})) {
-      state->send(queued.to, queued.payload);
+    for (Queued& queued : std::exchange(state->queue, {})) {
+      state->send(queued.to, platform::Burst::single(queued.payload, 0, queued.payload.size()));
     }
     // The association lives as long as its TCP connection (RFC 1928, section 7). Nothing is ever
     // received on it: becoming readable is its end.

@@ -7,6 +7,7 @@ struct UdpSocket::State {
   Descriptor socket;
   Handler handler;
   LoopGuard::Entry guard;
+  platform::SegmentLimit limit = {};
   bool closed = false;
 };
 
@@ -44,14 +45,23 @@ void UdpSocket::receive(State& state) {
   auto& batch = state.worker.datagrams;
   const auto received = batch.receive(state.socket.native_handle());
   if (!received) return;  // EAGAIN, or an error about one earlier datagram: the socket lives on
-  for (std::size_t i = 0; i < received->size() && !state.closed; ++i) {
-    state.handler((*received)[i], batch.buffer(i));
+  for (const platform::Received& datagrams : *received) {
+    if (state.closed) return;
+    state.handler(datagrams);
   }
 }
 
-Result<> UdpSocket::send(std::span<const std::byte> header, std::span<const std::byte> payload,
-                         const Endpoint& to) {
-  return platform::send_datagram(state_.state->socket.native_handle(), header, payload, to);
+Result<> UdpSocket::connect(const Endpoint& to) {
+  return platform::connect_udp(state_.state->socket.native_handle(), to);
+}
+
+void UdpSocket::send(std::span<const std::byte> header, const platform::Burst& burst,
+                     const Endpoint* to) {
+  State& state = *state_.state;
+  const auto sent =
+      platform::send_burst(state.socket.native_handle(), header, burst, to, state.limit);
+  const std::size_t lost = burst.count - (sent ? *sent : 0);
+  if (lost != 0) state.worker.counters.add(Count::udp_send_failed, lost);
 }
 
 }  // namespace hairpin::outbound

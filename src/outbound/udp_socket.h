@@ -12,14 +12,16 @@ namespace hairpin::outbound {
 
 class UdpSocket {
  public:
-  /// A received datagram and the memory it is in.
-  using Handler = std::function<void(const platform::Datagram&, std::span<std::byte> buffer)>;
+  using Handler = std::function<void(const platform::Received&)>;
 
   static Result<UdpSocket> open(Worker& worker, Family family, const platform::Binding& binding,
                                 Handler handler);
 
-  Result<> send(std::span<const std::byte> header, std::span<const std::byte> payload,
-                const Endpoint& to);
+  /// Only this remote can be received from, from now on, and is sent to when no other is named.
+  Result<> connect(const Endpoint& to);
+
+  /// Sends each datagram behind a copy of `header`. What the kernel would not take is counted.
+  void send(std::span<const std::byte> header, const platform::Burst& burst, const Endpoint* to);
 
  private:
   struct State;

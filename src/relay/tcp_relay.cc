@@ -73,7 +73,7 @@ TcpRelay::Step TcpRelay::flush(Half& half) {
     const ssize_t sent = ::send(half.to.native_handle(), half.rest.data(), half.rest.size(),
                                 MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) return would_block(errno) ? Step::wait_write : Step::failed;
-    half.moved += static_cast<std::uint64_t>(sent);
+    count(half, static_cast<std::size_t>(sent));
     last_activity_ = Clock::now();
     if (static_cast<std::size_t>(sent) == half.rest.size()) {
       half.rest = {};  // give the memory back, not only the content
@@ -84,10 +84,15 @@ TcpRelay::Step TcpRelay::flush(Half& half) {
   while (half.pipe && half.pipe->filled > 0) {
     const auto sent = platform::splice_out(*half.pipe, half.to.native_handle());
     if (!sent) return would_block(sent.error().code) ? Step::wait_write : Step::failed;
-    half.moved += *sent;
+    count(half, *sent);
     last_activity_ = Clock::now();
   }
   return Step::again;
+}
+
+void TcpRelay::count(Half& half, std::size_t bytes) {
+  half.moved += bytes;
+  worker_.counters.add(&half == &up_ ? Count::tcp_bytes_up : Count::tcp_bytes_down, bytes);
 }
 
 TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
@@ -105,7 +110,7 @@ TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
       ::send(half.to.native_handle(), scratch.data(), size, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0 && !would_block(errno)) return Step::failed;
   const std::size_t written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
-  half.moved += written;
+  count(half, written);
   if (written < size)
     half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
                      scratch.begin() + static_cast<std::ptrdiff_t>(size));

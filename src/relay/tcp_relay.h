@@ -75,6 +75,7 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   void run(Half& half);
   Step step(Half& half);
   Step flush(Half& half);
+  void count(Half& half, std::size_t bytes);
   Step fill_by_copy(Half& half);
   Step fill_by_splice(Half& half);
   Step end_half(Half& half);

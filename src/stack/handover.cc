@@ -13,7 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// SCM_MAX_FD of the kernel. A link on 32 CPUs needs 2·32 queues, 2·(32+32) listeners, one table.
+/// SCM_MAX_FD of the kernel. A TUN link on 32 CPUs needs 2·32 queues, 2·(32+32) listeners, one
+/// table.
 constexpr std::size_t kMaxDescriptors = 253;
 constexpr std::size_t kMaxText = 64 * 1024;  // bytes
 
@@ -45,15 +46,19 @@ class Unbundle {
   explicit Unbundle(std::vector<Fd> received) : received_(std::move(received)) {}
   std::vector<Fd> take(std::size_t count) {
     std::vector<Fd> taken;
-    for (; count > 0 && next_ < received_.size(); --count) {
-      taken.push_back(std::move(received_[next_++]));
-    }
+    for (; count > 0; --count) taken.push_back(take_one());
     return taken;
   }
+  Fd take_one() {
+    failed_ = failed_ || next_ >= received_.size();
+    return failed_ ? Fd() : std::move(received_[next_++]);
+  }
+  bool failed() const { return failed_; }
 
  private:
   std::vector<Fd> received_;
   std::size_t next_ = 0;
+  bool failed_ = false;
 };
 
 platform::Tun tun_from(const Json& json, Unbundle& bundle) {
@@ -87,27 +92,41 @@ Result<> send_message(int socket, const std::string& text, const std::vector<int
 
 }  // namespace
 
-Result<> send_link(int socket, const Result<SystemTun>& link) {
+Result<> send_link(int socket, const Result<Link>& link) {
   if (!link) {
     const Json json{{"error", link.error().what}, {"code", link.error().code}};
     return send_message(socket, json.dump(-1, ' ', false, Json::error_handler_t::replace), {});
   }
   Bundle bundle;
-  Json json{{"outer", tun_json(link->outer, bundle)}, {"inner", tun_json(link->inner, bundle)}};
+  Json json{{"name", link->name}, {"why", link->why}};
+  if (const auto* veth = std::get_if<VethParts>(&link->parts)) {
+    json["veth"] = {
+        {"sockets", bundle.put(veth->packet_sockets)},
+        {"guard", bundle.put(veth->guard)},
+        {"nft", bundle.put(veth->private_nft)},
+        {"statistics", bundle.put(veth->statistics.ip4())},
+        {"statistics6", veth->statistics.ip6() ? bundle.put(veth->statistics.ip6()) : 0},
+        {"address", veth->address},
+        {"mtu", veth->mtu}};
+  } else {
+    const auto& tun = std::get<TunParts>(link->parts);
+    json["outer"] = tun_json(tun.outer, bundle);
+    json["inner"] = tun_json(tun.inner, bundle);
+    bundle.put(link->nft_owner);
+  }
   for (const FamilyListeners& family : link->listeners) {
     json["listeners"].push_back({{"v6", family.family == Family::v6},
                                  {"tcp", bundle.put(family.tcp)},
                                  {"udp", bundle.put(family.udp)}});
   }
   for (const IpAddr& address : link->addresses) json["addresses"].push_back(address.text());
-  bundle.put(link->nft_owner);
   if (bundle.numbers.size() > kMaxDescriptors) {
     return Error{"too many queues to hand over: run on fewer CPUs (taskset)", E2BIG};
   }
   return send_message(socket, json.dump(), bundle.numbers);
 }
 
-Result<SystemTun> receive_link(int socket) {
+Result<Link> receive_link(int socket) {
   std::string text(kMaxText, '\0');
   iovec part{text.data(), text.size()};
   std::vector<std::byte> control(CMSG_SPACE(sizeof(int) * kMaxDescriptors));
@@ -133,9 +152,25 @@ Result<SystemTun> receive_link(int socket) {
   const Json json = Json::parse(text.substr(0, static_cast<std::size_t>(size)));
   if (json.contains("error")) return Error{json["error"], json["code"]};
   Unbundle bundle(std::move(descriptors));
-  SystemTun link;
-  link.outer = tun_from(json["outer"], bundle);
-  link.inner = tun_from(json["inner"], bundle);
+  Link link;
+  link.name = json["name"];
+  link.why = json["why"];
+  if (json.contains("veth")) {
+    const Json& veth = json["veth"];
+    auto& parts = link.parts.emplace<VethParts>();
+    parts.packet_sockets = bundle.take(veth["sockets"]);
+    parts.guard = bundle.take_one();
+    parts.private_nft = bundle.take_one();
+    Fd ip4 = bundle.take_one();
+    parts.statistics = {std::move(ip4), veth["statistics6"] == 0 ? Fd() : bundle.take_one()};
+    parts.address = veth["address"];
+    parts.mtu = veth["mtu"];
+  } else {
+    auto& parts = link.parts.emplace<TunParts>();
+    parts.outer = tun_from(json["outer"], bundle);
+    parts.inner = tun_from(json["inner"], bundle);
+    link.nft_owner = bundle.take_one();
+  }
   for (const Json& family : json["listeners"]) {
     FamilyListeners listeners;
     listeners.family = family["v6"].get<bool>() ? Family::v6 : Family::v4;
@@ -148,9 +183,7 @@ Result<SystemTun> receive_link(int socket) {
       link.addresses.push_back(*parsed);
     }
   }
-  auto owner = bundle.take(1);
-  if (owner.empty()) return Error{"the interface arrived without its descriptors"};
-  link.nft_owner = std::move(owner.front());
+  if (bundle.failed()) return Error{"the interface arrived without its descriptors"};
   return link;
 }
 

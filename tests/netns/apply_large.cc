@@ -6,7 +6,7 @@
 
 int main() {
   using namespace hairpin;  // NOLINT(google-build-using-namespace)
-  nft::TunLinkPolicy policy{"hp0", "hp0-in", Mark{0x48500007}, Mark{0x2024}, {}};
+  nft::TunLinkPolicy policy{"hp0", "hp0-in", Mark{0x48500007}, {}};
   for (const Family family : {Family::v4, Family::v6}) {
     policy.listeners.push_back({family, 1000, std::vector<std::uint16_t>(128, 2000)});
   }

@@ -16,6 +16,7 @@ and targets are on the server. All addresses are from the ranges for documentati
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -31,6 +32,8 @@ import time
 import unittest
 
 HAIRPIN = os.environ.get("HAIRPIN", "")
+LINK = os.environ.get("HAIRPIN_LINK", "tun")  # "tun" or "veth": ctest runs each file over both
+DEVICES = ["hp0", "hp0-in"] if LINK == "tun" else ["hp0"]  # what a link makes where it captures
 TARGET4, OTHER4, DEAD4, CLOSED4 = "203.0.113.10", "203.0.113.11", "203.0.113.66", "203.0.113.99"
 TARGET6, OTHER6 = "2001:db8:99::10", "2001:db8:99::11"
 PROXY4, PROXY6 = "198.51.100.2", "2001:db8:2::2"
@@ -286,16 +289,47 @@ class Lab:
 
     # ---- hairpin ------------------------------------------------------------------------------
 
+    def inside_of(self, hairpin, *words, **options):
+        """Runs a command in the private namespace of a veth link, which has no name: it is found by a
+        socket in it, that of a listener."""
+        SIOCGSKNS = 0x894C
+        ours = os.stat(f"/proc/{hairpin.pid}/ns/net").st_ino
+        for number in sorted(int(n) for n in os.listdir(f"/proc/{hairpin.pid}/fd")):
+            pidfd = os.pidfd_open(hairpin.pid)
+            copy = _libc.syscall(438, pidfd, number, 0)  # pidfd_getfd
+            os.close(pidfd)
+            try:
+                space = fcntl.ioctl(copy, SIOCGSKNS)
+            except OSError:
+                continue
+            finally:
+                os.close(copy)
+            try:
+                if os.fstat(space).st_ino != ours:
+                    return sh("nsenter", f"--net=/proc/self/fd/{space}", *words, pass_fds=[space], **options)
+            finally:
+                os.close(space)
+        raise AssertionError("no socket in another namespace")
+
+    def box_namespace(self):
+        """A namespace "box" that has nothing but lo, and a process that is in it."""
+        sh("ip", "netns", "add", self.name("box"))
+        self.spaces.append("box")
+        self.ip("box", "link set lo up")
+        self.box = self.start("box", "sleep", "600")
+        inode = os.stat(f"/run/netns/{self.name('box')}").st_ino
+        wait_for(lambda: os.stat(f"/proc/{self.box.pid}/ns/net").st_ino == inode, "a process in the box")
+
     def hairpin(self, *outbounds, rules=(), tun=None, capture=True, ns="router", wrap=(), level="debug",
-                route=None, **options):
+                route=None, arguments=(), **options):
         config = {
             "log": {"level": level},
-            "inbounds": [{"type": "tun", "tag": "tun", "interface_name": "hp0",
+            "inbounds": [{"type": "tun", "tag": "tun", "interface_name": "hp0", "link": LINK,
                           "address": [f"{TUN4}/30", f"{TUN6}/126"], **(tun or {})}],
             "outbounds": list(outbounds) or [{"type": "direct", "tag": "direct"}],
             "route": {"rules": list(rules), **(route or {})},
         }
-        return Hairpin(self, ns, config, capture, wrap, options)
+        return Hairpin(self, ns, config, capture, wrap, arguments, options)
 
     def close(self):
         atexit.unregister(self.close)
@@ -312,11 +346,11 @@ class Lab:
 class Hairpin:
     """`hairpin run`, and the routes that bring traffic to it."""
 
-    def __init__(self, lab, ns, config, capture, wrap, options):
+    def __init__(self, lab, ns, config, capture, wrap, arguments, options):
         self.lab, self.ns, self.config = lab, ns, config
         path = lab.folder / "hairpin.json"
         path.write_text(json.dumps(config))
-        self.process = lab.start(ns, *wrap, HAIRPIN, "run", "-c", path, **options)
+        self.process = lab.start(ns, *wrap, HAIRPIN, "run", "-c", path, *arguments, **options)
         self.pid = self.process.pid
         wait_for(lambda: "up:" in self.log() or self.process.popen.poll() is not None, "hairpin up")
         if self.process.popen.poll() is not None:
@@ -351,6 +385,11 @@ class Hairpin:
 
     def stop(self, sig=signal.SIGTERM):
         return self.process.stop(sig)
+
+
+def over(link):
+    """For a test of what only one of the links has."""
+    return unittest.skipUnless(LINK == link, f"over {link} only")
 
 
 class LabTest(unittest.TestCase):

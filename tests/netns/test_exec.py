@@ -8,12 +8,12 @@ import subprocess
 import time
 import unittest
 
-from lab import HAIRPIN, LabTest, PROXY4, TARGET4, TARGET6, main, need, sh, wait_for
+from lab import HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, over, sh, wait_for
 
 
 class Exec(LabTest):
     def exec(self, *words, options=(), check=False, **more):
-        return self.lab.run("router", HAIRPIN, "exec", *options, "--", *words, check=check, **more)
+        return self.lab.run("router", HAIRPIN, "exec", "--link", LINK, *options, "--", *words, check=check, **more)
 
     def test_the_commands_status_is_ours(self):
         for status in (0, 1, 42, 255):
@@ -31,7 +31,7 @@ class Exec(LabTest):
 
     def test_signals_pass(self):
         for name in ("TERM", "HUP", "INT", "QUIT", "USR1", "USR2"):
-            process = self.lab.start("router", HAIRPIN, "exec", "--", "sh", "-c",
+            process = self.lab.start("router", HAIRPIN, "exec", "--link", LINK, "--", "sh", "-c",
                                      f"trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done")
             wait_for(lambda: "ready" in process.out(), "command")
             os.kill(process.pid, getattr(signal, "SIG" + name))
@@ -43,7 +43,7 @@ class Exec(LabTest):
         main_end, its_end = pty.openpty()
         script = "trap 'echo caught; exit 9' INT; tty; test -t 0 && echo terminal; while :; do sleep 0.05; done"
         process = subprocess.Popen(
-            self.lab.inside("router") + ["setsid", "-c", "-w", HAIRPIN, "exec", "--", "sh", "-c", script],
+            self.lab.inside("router") + ["setsid", "-c", "-w", HAIRPIN, "exec", "--link", LINK, "--", "sh", "-c", script],
             stdin=its_end, stdout=its_end, stderr=its_end)
         self.addCleanup(process.kill)
         seen = b""
@@ -78,7 +78,7 @@ class Exec(LabTest):
     def test_there_is_no_other_way_out(self):
         self.lab.nginx()
         shown = self.exec("ip", "-o", "link").stdout
-        self.assertEqual(re.findall(r"^\d+: ([\w-]+)", shown, re.M), ["lo", "tun0", "tun0-in"])
+        self.assertEqual(re.findall(r"^\d+: ([\w-]+)", shown, re.M), ["lo", "tun0"] + (["tun0-in"] if LINK == "tun" else []))
         done = self.exec("curl", "-sS", "--max-time", "5", f"http://{TARGET4}/", options=("--proxy", "block://"))
         # Accepted and reset: which of the two curl sees first is a matter of microseconds.
         self.assertIn(done.returncode, (7, 56), done.stderr)
@@ -96,7 +96,7 @@ class Exec(LabTest):
 
     def test_a_caller_that_ignores_its_children(self):
         done = self.lab.run("router", "python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, "
-                            "signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])", HAIRPIN, "exec", "sh", "-c", "exit 5",
+                            "signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])", HAIRPIN, "exec", "--link", LINK, "sh", "-c", "exit 5",
                             check=False, timeout=10)
         self.assertEqual(done.returncode, 5)
 
@@ -107,24 +107,52 @@ class Exec(LabTest):
         self.assertEqual(sh("ip", "rule").stdout + self.lab.run("router", "ip", "rule").stdout, before)
         self.assertEqual(sh("lsns", "-t", "net", "-n", "-o", "NS").stdout, spaces)
 
+    AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+
+    def check_ordinary_user(self, *wrap):
+        self.lab.nginx()
+        self.lab.dnsmasq()
+        def run(*words):
+            return self.lab.run("router", *wrap, *self.AS_NOBODY, HAIRPIN, "exec", "--link", LINK, "--", *words,
+                                check=False)
+
+        for target in (TARGET4, f"[{TARGET6}]"):
+            done = run("curl", "-sS", "--max-time", "5", f"http://{target}/")
+            self.assertEqual(done.stdout, "hello from nginx\n", done.stderr)
+        asked = run("dig", "+short", "+tries=1", "+time=5", f"@{TARGET4}", "www.test.example")
+        self.assertEqual(asked.stdout, f"{TARGET4}\n", asked.stderr)
+        self.assertEqual(run("id", "-u").stdout, "65534\n")
+        # A user namespace's rights end with it: the command has none.
+        self.assertRegex(run("grep", "CapEff", "/proc/self/status").stdout, r"CapEff:\s0+$")
+
+    @over("tun")
     def test_an_ordinary_user(self):
         """Without root, where /dev/net/tun is open to all: a user namespace, in which the command keeps
         its user. The device of the machine is not touched: another name for it is mounted over."""
-        self.lab.nginx()
-        enter = ("unshare", "-m", "sh", "-c",
-                 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"', "sh",
-                 "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
-        done = self.lab.run("router", *enter, HAIRPIN, "exec", "--", "curl", "-sS", "--max-time", "5",
-                            f"http://{TARGET4}/", check=False)
-        self.assertEqual(done.stdout, "hello from nginx\n", done.stderr)
-        self.assertEqual(self.lab.run("router", *enter, HAIRPIN, "exec", "id", "-u").stdout, "65534\n")
+        self.check_ordinary_user("unshare", "-m", "sh", "-c",
+                                 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"', "sh")
 
+    @over("veth")
+    def test_an_ordinary_user_without_dev_net_tun(self):
+        """Nobody needs no device: neither one that is closed to him nor one that does not exist."""
+        self.check_ordinary_user("unshare", "-m", "sh", "-c",
+                                 'mount -t tmpfs none /dev/net && mknod -m 600 /dev/net/tun c 10 200 && exec "$@"', "sh")
+        self.check_ordinary_user("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh")
+
+    @over("tun")
     def test_without_permission(self):
-        done = self.lab.run("router", "setpriv", "--reuid", "65534", "--clear-groups", "--", HAIRPIN, "exec", "true",
-                            check=False)
+        done = self.lab.run("router", *self.AS_NOBODY, HAIRPIN, "exec", "--link", "tun", "true", check=False)
         self.assertEqual(done.returncode, 77, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1)
         self.assertIn("/dev/net/tun", done.stderr)
+
+    def test_auto_says_which_and_why(self):
+        def said(*wrap):
+            done = self.lab.run("router", *wrap, HAIRPIN, "exec", "--log-level", "info", "true", check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stderr
+
+        self.assertRegex(said(), r"up: tun0 \S+ \S+, veth, \d+ workers\n")
 
 
 if __name__ == "__main__":

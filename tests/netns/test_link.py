@@ -12,8 +12,8 @@ import subprocess
 import time
 import unittest
 
-from lab import (CLIENT4, CLIENT6, HAIRPIN, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, TUN4, TUN6, main, need, sh,
-                 wait_for)
+from lab import (CLIENT4, CLIENT6, DEVICES, HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, TUN4, TUN6,
+                 main, need, over, sh, wait_for)
 
 
 def state(lab, ns):
@@ -86,20 +86,24 @@ class Hostile(LabTest):
         self.lab.nginx()
         hairpin = self.lab.hairpin()
         sock = self.lab.socket("router", socket.AF_PACKET, socket.SOCK_DGRAM)
+        # A veth's frames are addressed: to its own address, which the other end has too.
+        link = self.lab.run("router", "cat", "/sys/class/net/hp0/address").stdout.strip()
+        address = bytes.fromhex(link.replace(":", ""))
         count = 0
         for frame in self.frames():
             for protocol in (0x0800, 0x86dd):
                 try:
-                    sock.sendto(frame, ("hp0", protocol))
+                    sock.sendto(frame, ("hp0", protocol, 0, 0, address))
                     count += 1
                 except OSError:
                     pass  # too large for the device
         counters = wait_for(lambda: self.settled(hairpin), "the packets to be read")
         outer = {name: value for name, value in counters.items() if name.startswith("outer_")}
         self.assertGreater(counters["outer_dropped_malformed"], 500)
-        self.assertGreater(counters["outer_dropped_scope"], 0)
-        # Each is accounted for: those that we answered, and those that are the kernel's own noise, too.
-        self.assertGreaterEqual(sum(outer.values()), count)
+        if LINK == "tun":
+            self.assertGreater(counters["outer_dropped_scope"], 0)
+            # Each is accounted for: those that we answered, and those that are the kernel's own noise, too.
+            self.assertGreaterEqual(sum(outer.values()), count)
         for target in (TARGET4, f"[{TARGET6}]"):
             done = self.lab.run("client", "curl", "-sS", "--max-time", "5", f"http://{target}/")
             self.assertEqual(done.stdout, "hello from nginx\n")
@@ -116,7 +120,7 @@ class Leftovers(LabTest):
         before = state(self.lab, "router")
         for sig in (signal.SIGTERM, signal.SIGINT):
             hairpin = self.lab.hairpin(capture=False)
-            self.assertIn("hp0-in", state(self.lab, "router"))
+            self.assertIn(DEVICES[-1], state(self.lab, "router"))
             start = time.monotonic()
             self.assertEqual(hairpin.stop(sig), 0)
             took = time.monotonic() - start
@@ -126,14 +130,17 @@ class Leftovers(LabTest):
 
     def test_a_kill_leaves_nothing_that_works_and_a_start_cleans(self):
         before = state(self.lab, "router")
+        spaces = sh("lsns", "-t", "net", "-n", "-o", "NS").stdout
         for _ in range(3):
             self.lab.hairpin(capture=False).stop(signal.SIGKILL)
+            self.assertEqual(sh("lsns", "-t", "net", "-n", "-o", "NS").stdout, spaces)
             # The kernel removes devices, routes and the owned table; the rules are inert without.
             wait_for(lambda: "hp0" not in self.lab.run("router", "ip", "-o", "link").stdout, "devices to go")
             wait_for(lambda: "hairpin" not in self.lab.run("router", "nft", "list", "ruleset").stdout, "table to go")
             left = set(state(self.lab, "router").splitlines()) - set(before.splitlines())
             self.assertTrue(all(re.match(r"9[01]:\s.*proto 72", line) for line in left), left)
-            self.assertEqual(len(left), 2, left)  # the same two for each family
+            # The same two for each family; a veth link needs none.
+            self.assertEqual(len(left), 2 if LINK == "tun" else 0, left)
         self.lab.hairpin(capture=False).stop()
         self.assertEqual(state(self.lab, "router"), before)
 
@@ -142,7 +149,7 @@ class Leftovers(LabTest):
         first = self.lab.hairpin()
         second_config = self.lab.folder / "second.json"
         second_config.write_text(json.dumps({"inbounds": [
-            {"type": "tun", "interface_name": "hp1", "address": "172.18.1.1/30"}]}))
+            {"type": "tun", "interface_name": "hp1", "link": LINK, "address": "172.18.1.1/30"}]}))
         second = self.lab.start("router", HAIRPIN, "run", "-c", second_config)
         wait_for(lambda: "up:" in second.err(), "second instance")
         self.lab.ip("router", "route add default dev hp1 table 1002")
@@ -157,7 +164,7 @@ class Leftovers(LabTest):
 
     def test_the_interface_is_removed(self):
         before = state(self.lab, "router")
-        for device in ("hp0", "hp0-in"):
+        for device in DEVICES:
             hairpin = self.lab.hairpin(capture=False)
             self.lab.ip("router", f"link del {device}")
             self.assertEqual(hairpin.process.wait(5), 1)
@@ -166,11 +173,12 @@ class Leftovers(LabTest):
 
     def test_the_name_is_taken(self):
         self.lab.hairpin(capture=False)
-        done = self.lab.run("router", HAIRPIN, "run", "--tun-name", "hp0", check=False)
+        done = self.lab.run("router", HAIRPIN, "run", "--tun-name", "hp0", "--link", LINK, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("interface hp0 exists already", done.stderr)
 
 
+@over("tun")
 class Adoption(LabTest):
     """A ready TUN, handed over in the environment."""
 
@@ -192,7 +200,7 @@ class Adoption(LabTest):
         self.lab.ip("router", "addr add 172.30.0.1/30 dev ready0")
         self.lab.ip("router", "addr add fd30::1/126 dev ready0 nodad")
         self.lab.ip("router", "link set ready0 up mtu 1400")
-        return self.lab.hairpin(tun={"interface_name": "ready0"}, pass_fds=[fd],
+        return self.lab.hairpin(tun={"interface_name": "ready0", "link": "auto"}, pass_fds=[fd],
                                 env={**os.environ, variable: str(fd)}, **options)
 
     def test_carries_traffic(self):
@@ -241,16 +249,24 @@ class Adoption(LabTest):
 class Rules(LabTest):
     def test_the_kernel_lists_what_we_render(self):
         """Golden text is only worth something if it is what the kernel holds."""
-        self.lab.hairpin(capture=False)
-        listed = self.lab.run("router", "nft", "list", "table", "inet", "hairpin-hp0").stdout
-        ports = re.findall(r"tproxy ip6? to :(\d+)", listed)
-        for old, new in zip(ports, range(1001, 2000)):
-            listed = listed.replace(f":{old} ", f":{new} ")
+        hairpin = self.lab.hairpin(capture=False)
+        if LINK == "tun":
+            listed = self.lab.run("router", "nft", "list", "table", "inet", "hairpin-hp0").stdout
+        else:
+            listed = self.lab.inside_of(hairpin, "nft", "list", "table", "inet", "hairpin").stdout
+            listed = re.sub(r"packets \d+ bytes \d+", "packets 0 bytes 0", listed)
         listed = re.sub(r"0x485000[0-9a-f]{2}", "0x48500007", listed)
         listed = re.sub(r" # progname \S+", "", listed)
-        golden = os.path.join(os.path.dirname(__file__), "..", "golden", "nft", f"tun-{len(ports) // 2 - 1}-udp.nft")
+        workers = listed.count("tproxy") // 2 - 1
+        golden = os.path.join(os.path.dirname(__file__), "..", "golden", "nft", f"{LINK}-{workers}-udp.nft")
         with open(golden) as want:
-            self.assertEqual(listed, want.read())
+            self.assertEqual(self.number_ports(listed), self.number_ports(want.read()))
+
+    @staticmethod
+    def number_ports(text):
+        """Ports are what the kernel had free: the first, the second, …"""
+        ports = list(dict.fromkeys(re.findall(r"tproxy ip6? to :(\d+)", text)))
+        return re.sub(r"(tproxy ip6? to :)(\d+)", lambda match: match[1] + str(ports.index(match[2])), text)
 
     def test_a_table_for_many_processors(self):
         loader = self.lab.start("router", os.environ["HAIRPIN_APPLY_LARGE"], stdin=subprocess.PIPE)
@@ -275,7 +291,8 @@ class Rules(LabTest):
         hairpin.wait_log("via direct failed: connect")
         counters = hairpin.counters()
         self.assertEqual(counters["tcp_dial_failed"], 1)
-        self.assertLess(counters["outer_forwarded"], 20)
+        self.assertEqual(counters.get("tcp_opened", 0), 0)
+        self.assertLess(counters.get("outer_forwarded", 0), 20)
 
     def test_own_traffic_without_its_mark_is_recognised(self):
         """The mark is taken off on the way: then the connection itself is known."""
@@ -299,7 +316,10 @@ class Rules(LabTest):
         """Whoever finds the port of a listener gets no answer from it."""
         hairpin = self.lab.hairpin()
         listening = self.lab.run("router", "ss", "-lnt").stdout
-        port = int(re.search(r"%hp0-in:(\d+)", listening)[1])
+        if LINK == "veth":
+            self.assertNotIn("LISTEN", listening)
+            listening = self.lab.inside_of(hairpin, "ss", "-lnt").stdout
+        port = int(re.search(r"%(?:hp0-in|hairpin):(\d+)", listening)[1])
         with self.assertRaises(ConnectionRefusedError):
             self.lab.socket("client").connect(("192.0.2.1", port))
         with self.assertRaises(ConnectionRefusedError):
@@ -307,40 +327,127 @@ class Rules(LabTest):
         self.assertNotIn("tcp_opened", hairpin.counters())
 
     def test_input_policy_of_the_host(self):
-        """Documented: a host firewall that drops by default must accept what comes from the inner device."""
+        """A host firewall that drops by default. Over a veth it needs to know nothing of us: all that comes
+        from it is established. Over a TUN it must accept what comes from the inner device (documented)."""
         self.lab.nginx()
+        self.lab.dnsmasq()
         self.lab.hairpin()
+        exception = "add rule inet fw in iifname hp0-in accept" if LINK == "tun" else ""
         self.lab.run("router", "nft", "add table inet fw; add chain inet fw in "
                      "{ type filter hook input priority 0; policy drop; }; "
                      "add rule inet fw in ct state established,related accept; "
-                     "add rule inet fw in meta l4proto ipv6-icmp accept; "
-                     "add rule inet fw in iifname hp0-in accept")
+                     f"add rule inet fw in meta l4proto ipv6-icmp accept; {exception}")
         for ns in ("router", "client"):
-            done = self.lab.run(ns, "curl", "-sS", "--max-time", "5", f"http://{TARGET4}/")
-            self.assertEqual(done.stdout, "hello from nginx\n")
+            for target in (TARGET4, f"[{TARGET6}]"):
+                done = self.lab.run(ns, "curl", "-sS", "--max-time", "5", f"http://{target}/")
+                self.assertEqual(done.stdout, "hello from nginx\n")
+            asked = self.lab.run(ns, "dig", "+short", "+tries=1", "+time=5", f"@{TARGET4}", "www.test.example")
+            self.assertEqual(asked.stdout, f"{TARGET4}\n")
+
+    def test_a_server_of_the_host_on_every_port(self):
+        """Programs of the host listen, on all addresses, on the very ports that clients use at either end."""
+        hairpin = self.lab.hairpin()
+        ports = (5201, 5202, 5203)
+        for port in ports:
+            self.lab.listen("::", port, ns="router")  # IPv4 too
+        for target in (TARGET4, TARGET6):
+            for ns in ("router", "client"):
+                for source, port in ((0, 5201), (5202, 5202), (5202, 5203)):
+                    with self.subTest(target=target, ns=ns, source=source, port=port):
+                        server = self.lab.listen(target, port)
+                        client = self.lab.socket(ns, socket.AF_INET6 if ":" in target else socket.AF_INET)
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        if source and ns == "client":
+                            client.bind(("", source))
+                        client.connect((target, port))
+                        served, _ = server.accept()
+                        served.sendall(b"from the server")
+                        self.assertEqual(client.recv(100), b"from the server")
+                        for sock in (client, served, server):
+                            sock.close()
+        self.assertEqual(hairpin.counters()["tcp_opened"], 12)
+
+    def test_administration_is_given_up(self):
+        """CAP_SYS_ADMIN is of no use any more once the namespaces are made."""
+        hairpin = self.lab.hairpin()
+        for task in os.listdir(f"/proc/{hairpin.pid}/task"):
+            with open(f"/proc/{hairpin.pid}/task/{task}/status") as status:
+                sets = dict(re.findall(r"^Cap(\w+):\s+(\w+)$", status.read(), re.M))
+            for name in ("Inh", "Prm", "Eff", "Bnd"):
+                self.assertEqual(int(sets[name], 16) >> 21 & 1, 0, (task, sets))
+        self.assertEqual(hairpin.stop(), 0)
+        self.assertNotIn("warn", hairpin.log())
+
+
+class Elsewhere(LabTest):
+    """The interface in another namespace than hairpin's: a container's."""
+
+    def test_netns(self):
+        self.lab.nginx()
+        self.lab.dnsmasq()
+        self.lab.box_namespace()
+        for given in (f"/run/netns/{self.lab.name('box')}", str(self.lab.box.pid)):
+            with self.subTest(given=given):
+                hairpin = self.lab.hairpin(capture=False, arguments=("--netns", given))
+                self.assertNotIn("hp0", self.lab.run("router", "ip", "-o", "link").stdout)
+                for family in ("-4", "-6"):
+                    self.lab.ip("box", f"{family} route add default dev hp0")
+                for target in (TARGET4, f"[{TARGET6}]"):
+                    done = self.lab.run("box", "curl", "-sS", "--max-time", "5", f"http://{target}/")
+                    self.assertEqual(done.stdout, "hello from nginx\n")
+                asked = self.lab.run("box", "dig", "+short", "+tries=1", "+time=5", f"@{TARGET4}", "www.test.example")
+                self.assertEqual(asked.stdout, f"{TARGET4}\n")
+                self.assertEqual(hairpin.stop(), 0)
+                self.assertNotIn("hp0", state(self.lab, "box"))
+                self.assertNotIn("proto 72", state(self.lab, "box"))
+
+    def test_what_is_no_namespace(self):
+        for given, message in (("/no/such", "No such file"), ("/etc/passwd", "is no network namespace"),
+                               ("/proc/self/ns/mnt", "is no network namespace"), ("4194304", "No such process")):
+            done = self.lab.run("router", HAIRPIN, "run", "--link", LINK, "--netns", given, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"hairpin: --netns: ", done.stderr)
+            self.assertIn(message, done.stderr)
 
 
 class Missing(LabTest):
     """One sentence that names what is missing and the cure."""
 
-    def check(self, status, *messages, words=("run",), wrap=()):
+    def check(self, status, *messages, words=("run", "--link", LINK), wrap=()):
         done = self.lab.run("router", *wrap, HAIRPIN, *words, check=False)
         self.assertEqual(done.returncode, status, done.stderr)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         for message in messages:
             self.assertIn(message, done.stderr)
 
+    AS_NOBODY = ("setpriv", "--reuid", "65534", "--clear-groups", "--")
+    EMPTY_DEV = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh")
+
+    @staticmethod
+    def without(*capabilities):
+        names = ",".join(f"-{name}" for name in capabilities)
+        return ("setpriv", "--bounding-set", names, "--inh-caps", names, "--")
+
     def test_no_capability(self):
-        self.check(77, "CAP_NET_ADMIN", "run as root", wrap=("setpriv", "--bounding-set", "-net_admin",
-                                                             "--inh-caps", "-net_admin", "--"))
+        self.check(77, "CAP_NET_ADMIN", "run as root", wrap=self.without("net_admin"))
 
-    def test_no_access_to_dev_net_tun(self):
-        self.check(77, "/dev/net/tun", "run as root", wrap=("setpriv", "--reuid", "65534", "--clear-groups", "--"))
+    def test_no_user_rights(self):
+        self.check(77, "/dev/net/tun" if LINK == "tun" else "unshare(CLONE_NEWNET)", "run as root", wrap=self.AS_NOBODY)
 
+    @over("tun")
     def test_no_dev_net_tun(self):
-        # "sh -c" in a mount namespace of its own, in which /dev is empty
-        self.check(69, "/dev/net/tun", "modprobe tun",
-                   wrap=("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh"))
+        self.check(69, "/dev/net/tun", "modprobe tun", wrap=self.EMPTY_DEV)
+
+    def test_auto_has_neither(self):
+        self.check(69, "no veth (unshare(CLONE_NEWNET): Operation not permitted)", "/dev/net/tun", "modprobe tun",
+                   words=("run",), wrap=(*self.EMPTY_DEV, *self.without("sys_admin")))
+
+    def test_auto_falls_back_and_says_why(self):
+        hairpin = self.lab.hairpin(tun={"link": "auto"}, wrap=self.without("sys_admin"))
+        self.assertIn("(no veth: unshare(CLONE_NEWNET): Operation not permitted)", hairpin.log())
+        self.lab.nginx()
+        done = self.lab.run("client", "curl", "-sS", "--max-time", "5", f"http://{TARGET4}/")
+        self.assertEqual(done.stdout, "hello from nginx\n")
 
     def test_ipv6_is_disabled(self):
         self.lab.sysctl("router", "net.ipv6.conf.default.disable_ipv6=1")

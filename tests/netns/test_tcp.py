@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from lab import (CLIENT4, CLOSED4, DEAD4, LabTest, OTHER4, PROXY4, PROXY6, TARGET4, TARGET6, TUN4, main, need,
+from lab import (CLIENT4, CLOSED4, DEAD4, DEVICES, LabTest, OTHER4, PROXY4, PROXY6, TARGET4, TARGET6, TUN4, main, need,
                  wait_for)
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
@@ -116,8 +116,7 @@ class Reach(LabTest):
     def test_strict_reverse_path_filter(self):
         self.lab.nginx()
         hairpin = self.lab.hairpin()
-        # On both of our devices; the default of all new ones too, as distributions have it.
-        self.lab.sysctl("router", "net.ipv4.conf.hp0.rp_filter=1", "net.ipv4.conf.hp0-in.rp_filter=1")
+        self.lab.sysctl("router", *(f"net.ipv4.conf.{device}.rp_filter=1" for device in DEVICES))
         for ns in ("router", "client"):
             self.assertEqual(self.fetch(ns, TARGET4), "hello from nginx\n")
 

@@ -335,28 +335,39 @@ TEST(Build, AZeroUdpChecksumIsSentAsOnes) {
 }
 
 TEST(Build, FragmentsAddUpToThePacket) {
-  for (const std::size_t size :
-       {std::size_t{1300}, std::size_t{1232 - 8}, std::size_t{5000}, std::size_t{60000}}) {
-    const Bytes whole = udp({kFar6, 53}, {kLan6, 4000}, size);
-    Ip6Fragmenter fragmenter(whole, 1280, 77);
-    Bytes joined;
-    Bytes out(1280);
-    bool more = true;
-    while (const std::size_t length = fragmenter.next(out)) {
-      ASSERT_TRUE(more) << "a fragment behind the last one";
-      ASSERT_LE(length, 1280U);
-      Packet view;
-      ASSERT_EQ(Packet::parse(std::span(out).first(length), view), Malformed::none);
-      EXPECT_EQ(view.bytes().size(), length);
-      EXPECT_EQ(view.protocol(), 17);
-      EXPECT_EQ(view.is_later_fragment(), !joined.empty());
-      EXPECT_EQ(get16(out, 42) & ~7U, joined.size());
-      EXPECT_EQ(get16(out, 46), 77U);
-      more = (get16(out, 42) & 1) != 0;
-      joined.insert(joined.end(), view.transport().begin(), view.transport().end());
+  for (const Endpoint& client : {Endpoint{kLan4, 4000}, Endpoint{kLan6, 4000}}) {
+    const bool v4 = client.address.is_v4();
+    const Endpoint far{v4 ? kFar4 : kFar6, 53};
+    // Offsets count units of 8 bytes (IPv4), or stand above three flag bits (IPv6).
+    const std::size_t field = v4 ? 6 : 42;
+    const auto offset_of = [&](const Bytes& out) {
+      return v4 ? (get16(out, field) & 0x1fffU) * 8 : get16(out, field) & ~7U;
+    };
+    for (const std::size_t size : {1300, 1232 - 8, 5000, 60000}) {
+      const Bytes whole = udp(far, client, size);
+      Fragmenter fragmenter(whole, 1280, 77);
+      Bytes joined;
+      Bytes out(1280);
+      bool more = true;
+      while (const std::size_t length = fragmenter.next(out)) {
+        ASSERT_TRUE(more) << "a fragment behind the last one";
+        ASSERT_LE(length, 1280U);
+        Packet view;
+        ASSERT_EQ(Packet::parse(std::span(out).first(length), view), Malformed::none);
+        EXPECT_EQ(view.bytes().size(), length);
+        EXPECT_EQ(view.protocol(), 17);
+        EXPECT_EQ(view.is_later_fragment(), !joined.empty());
+        EXPECT_EQ(offset_of(out), joined.size());
+        EXPECT_EQ(get16(out, v4 ? 4 : 46), v4 ? get16(whole, 4) : 77U);
+        if (v4) {
+          EXPECT_EQ(Sum().add(std::span(out).first(20)).complement(), 0U);
+        }
+        more = (get16(out, field) & (v4 ? 0x2000U : 1U)) != 0;
+        joined.insert(joined.end(), view.transport().begin(), view.transport().end());
+      }
+      EXPECT_FALSE(more);
+      EXPECT_EQ(joined, Bytes(whole.begin() + (v4 ? 20 : 40), whole.end()));
     }
-    EXPECT_FALSE(more);
-    EXPECT_EQ(joined, Bytes(whole.begin() + 40, whole.end()));
   }
 }
 

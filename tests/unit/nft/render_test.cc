@@ -13,34 +13,45 @@
 namespace hairpin::nft {
 namespace {
 
-TunLinkPolicy policy(std::uint16_t udp_workers) {
-  TunLinkPolicy policy{"hp0", "hp0-in", Mark{0x48500007}, Mark{0x2024}, {}};
+std::vector<Listeners> listeners(std::uint16_t udp_workers) {
+  std::vector<Listeners> both;
   std::uint16_t port = 1001;
   for (const Family family : {Family::v4, Family::v6}) {
-    Listeners listeners{family, port++, {}};
-    for (std::uint16_t i = 0; i < udp_workers; ++i) listeners.udp_ports.push_back(port++);
-    policy.listeners.push_back(listeners);
+    Listeners one{family, port++, {}};
+    for (std::uint16_t i = 0; i < udp_workers; ++i) one.udp_ports.push_back(port++);
+    both.push_back(one);
   }
-  return policy;
+  return both;
+}
+
+Table tun_table(std::uint16_t workers) {
+  Table table = plan_tun_link({"hp0", "hp0-in", Mark{0x48500007}, listeners(workers)});
+  table.chains.push_back(plan_loop_guard("hp0", Mark{0x2024}));
+  return table;
+}
+
+void expect_golden(const Table& table, const std::string& name) {
+  const std::string path = std::string(HAIRPIN_GOLDEN) + "/nft/" + name + ".nft";
+  const std::string text = render(table);
+  if (std::getenv("HAIRPIN_WRITE_GOLDEN") != nullptr) std::ofstream(path) << text;
+  std::ostringstream golden;
+  golden << std::ifstream(path).rdbuf();
+  EXPECT_EQ(text, golden.str()) << path;
 }
 
 TEST(Render, IsTheGoldenText) {
-  for (const unsigned workers : {1U, 2U, 4U, 8U, 16U}) {
-    const std::string path =
-        std::string(HAIRPIN_GOLDEN) + "/nft/tun-" + std::to_string(workers) + "-udp.nft";
-    const std::string text = render(plan_tun_link(policy(static_cast<std::uint16_t>(workers))));
-    if (std::getenv("HAIRPIN_WRITE_GOLDEN") != nullptr) std::ofstream(path) << text;
-    std::ostringstream golden;
-    golden << std::ifstream(path).rdbuf();
-    EXPECT_EQ(text, golden.str()) << path;
+  for (const std::uint16_t workers : std::initializer_list<std::uint16_t>{1, 2, 4, 8, 16}) {
+    const std::string udp = std::to_string(workers) + "-udp";
+    expect_golden(tun_table(workers), "tun-" + udp);
+    expect_golden(plan_veth_link({"hairpin", listeners(workers)}), "veth-" + udp);
   }
 }
 
-TEST(Plan, WithoutAnOwnMarkThereIsNoLoopChain) {
-  TunLinkPolicy elsewhere = policy(1);
-  elsewhere.own_mark = Mark{};
-  EXPECT_EQ(plan_tun_link(elsewhere).chains.size(), 1U);
-  EXPECT_EQ(plan_tun_link(policy(1)).chains.size(), 2U);
+TEST(Render, ADestinationThatIsOneAddressHasNoLength) {
+  EXPECT_EQ(render(Statement{MatchDestination{*Prefix::parse("192.0.2.1/32")}}),
+            "ip daddr 192.0.2.1");
+  EXPECT_EQ(render(Statement{MatchDestination{*Prefix::parse("2001:db8::/32")}}),
+            "ip6 daddr 2001:db8::/32");
 }
 
 }  // namespace

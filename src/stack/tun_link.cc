@@ -1,15 +1,14 @@
-#include "stack/system_tun.h"
+#include "stack/tun_link.h"
 
 #include <net/if.h>
 
-#include <algorithm>
-#include <bit>
+#include <array>
 
 #include "base/log.h"
 #include "nft/apply.h"
 #include "nft/plan.h"
 #include "platform/interface.h"
-#include "platform/sockets.h"
+#include "stack/listeners.h"
 
 namespace hairpin::stack {
 
@@ -26,9 +25,6 @@ constexpr std::uint32_t kMaxIndex = 0x000fffff;    ///< What the base leaves fre
 constexpr RulePriority kDeliverPriority{90};
 constexpr RulePriority kAnswerPriority{91};
 
-/// Packets. A burst of one worker's turn must fit: windows of several flows, read in one go.
-constexpr unsigned kQueueLength = 4000;
-
 std::uint32_t number_of(IfIndex inner) {
   return kNumberBase | static_cast<std::uint32_t>(inner.value());
 }
@@ -41,7 +37,7 @@ std::string inner_name(const std::string& outer) {
   return name;
 }
 
-Result<platform::Tun> open_outer(const SystemTunOptions& options) {
+Result<platform::Tun> open_outer(const LinkOptions& options) {
   const config::TunInbound& inbound = options.inbound;
   if (options.adopt_fd >= 0) return platform::adopt_tun(options.adopt_fd, inbound.interface_name);
   platform::TunOptions tun;
@@ -51,23 +47,21 @@ Result<platform::Tun> open_outer(const SystemTunOptions& options) {
 }
 
 /// The addresses of a device that was handed over are its maker's business: they are only read.
-Result<std::vector<IpAddr>> settle_outer(const SystemTunOptions& options,
-                                         const platform::Tun& outer) {
+Result<std::vector<IpAddr>> settle_outer(const LinkOptions& options, const platform::Tun& outer) {
   if (options.adopt_fd >= 0) {
     const auto index = platform::interface_index(outer.name);
     if (!index) return index.error();
     return platform::interface_addresses(*index);
   }
   const config::TunInbound& inbound = options.inbound;
-  platform::InterfaceSettings settings{inbound.address, inbound.mtu, kQueueLength};
-  if (settings.mtu == 0) settings.mtu = config::kDefaultMtu;
+  const platform::InterfaceSettings settings{inbound.address, mtu_of(inbound), kQueueLength};
   if (auto done = platform::configure_interface(outer.name, settings); !done) return done.error();
   std::vector<IpAddr> addresses;
   for (const Prefix& prefix : inbound.address) addresses.push_back(prefix.address);
   return addresses;
 }
 
-Result<platform::Tun> open_inner(const SystemTunOptions& options, const platform::Tun& outer) {
+Result<platform::Tun> open_inner(const LinkOptions& options, const platform::Tun& outer) {
   platform::TunOptions tun;
   tun.name = inner_name(outer.name);
   tun.queues = static_cast<unsigned>(outer.queues.size());
@@ -76,8 +70,7 @@ Result<platform::Tun> open_inner(const SystemTunOptions& options, const platform
   tun.segment_udp = outer.segments_udp;
   auto inner = platform::open_tun(tun);
   if (!inner) return inner;
-  const platform::InterfaceSettings settings{
-      {}, options.inbound.mtu == 0 ? config::kDefaultMtu : options.inbound.mtu, kQueueLength};
+  const platform::InterfaceSettings settings{{}, mtu_of(options.inbound), kQueueLength};
   if (auto done = platform::configure_interface(inner->name, settings); !done) return done.error();
   return inner;
 }
@@ -96,62 +89,16 @@ Result<> pass_reverse_path_filter(const std::string& inner) {
                set.error().code};
 }
 
-/// Bound to the inner device, for two reasons. Nobody but the translator can reach the listeners:
-/// not a neighbour who guesses the port, nor ourselves by way of another interface. And where a
-/// client uses one port for both ends (C:p → D:p), the answer that we write to the outer device has
-/// the very names of the accepted socket; the kernel would find it there at once (early
-/// demultiplexing), were it not for the device.
-Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
-                                       unsigned workers) {
-  FamilyListeners listeners{binding.family, {}, {}};
-  std::uint16_t port = 0;
-  for (unsigned i = 0; i < workers; ++i) {
-    auto socket = platform::listen_transparent_tcp(binding, port);
-    if (!socket) return std::move(socket.error()).in("TCP listener");
-    if (port == 0) {
-      const auto chosen = platform::local_port(socket->get());
-      if (!chosen) return chosen.error();
-      port = *chosen;
-    }
-    listeners.tcp.push_back(std::move(*socket));
-  }
-  for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
-    auto socket = platform::open_transparent_udp(binding);
-    if (!socket) return std::move(socket.error()).in("UDP listener");
-    listeners.udp.push_back(std::move(*socket));
-  }
-  return listeners;
-}
-
-Result<nft::Listeners> ports_of(const FamilyListeners& sockets) {
-  nft::Listeners listeners;
-  listeners.family = sockets.family;
-  const auto tcp = platform::local_port(sockets.tcp.front().get());
-  if (!tcp) return tcp.error();
-  listeners.tcp_port = *tcp;
-  for (const Fd& socket : sockets.udp) {
-    const auto udp = platform::local_port(socket.get());
-    if (!udp) return udp.error();
-    listeners.udp_ports.push_back(*udp);
-  }
-  return listeners;
-}
-
-Prefix everything(Family family) {
-  return {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), 0};
-}
-
 /// Rules of instances that are gone: their inner device does not exist any more.
-void remove_stale_rules() {
+void remove_stale_rules(platform::Remover& remover) {
   const auto rules = platform::own_rules();
   if (!rules) return;
-  std::vector<platform::Rule> stale;
   for (const platform::Rule& rule : *rules) {
     const std::uint32_t index = rule.table.value() & kMaxIndex;
     std::array<char, IFNAMSIZ> name{};
-    if (if_indextoname(index, name.data()) == nullptr) stale.push_back(rule);
+    if (if_indextoname(index, name.data()) != nullptr) continue;
+    if (auto removed = remover.remove(rule); !removed) log::warn("{}", removed.error().text());
   }
-  close_rules(stale);
 }
 
 /// Adds the routes and rules of one family; each rule that is there goes to `rules`.
@@ -175,63 +122,64 @@ Result<> add_policy_routing(Family family, const platform::Tun& inner, IfIndex i
   return {};
 }
 
-bool has_family(const std::vector<IpAddr>& addresses, Family family) {
-  return std::ranges::any_of(addresses, [family](const IpAddr& a) { return a.family() == family; });
-}
-
 }  // namespace
 
-void close_rules(const std::vector<platform::Rule>& rules) {
-  for (const platform::Rule& rule : rules) {
-    auto deleted = platform::delete_rule(rule);
-    if (!deleted && deleted.error().code != ENOENT) log::warn("{}", deleted.error().text());
-  }
-}
-
-Result<SystemTun> open_system_tun(const SystemTunOptions& options) {
-  remove_stale_rules();
-  SystemTun link;
-  auto outer = open_outer(options);
-  if (!outer) return outer.error();
-  link.outer = std::move(*outer);
-  auto addresses = settle_outer(options, link.outer);
+Result<Link> open_tun_link(const LinkOptions& options) {
+  auto remover = platform::Remover::open();
+  if (!remover) return remover.error();
+  remove_stale_rules(*remover);
+  Link link;
+  auto& [outer, inner] = link.parts.emplace<TunParts>();
+  auto opened = open_outer(options);
+  if (!opened) return opened.error();
+  outer = std::move(*opened);
+  link.name = outer.name;
+  auto addresses = settle_outer(options, outer);
   if (!addresses) return addresses.error();
   link.addresses = std::move(*addresses);
   if (link.addresses.empty()) {
-    return Error{"interface " + link.outer.name + " has no address", EADDRNOTAVAIL};
+    return Error{"interface " + link.name + " has no address", EADDRNOTAVAIL};
   }
-  auto inner = open_inner(options, link.outer);
-  if (!inner) return inner.error();
-  link.inner = std::move(*inner);
-  const auto index = platform::interface_index(link.inner.name);
+  opened = open_inner(options, outer);
+  if (!opened) return opened.error();
+  inner = std::move(*opened);
+  const auto index = platform::interface_index(inner.name);
   if (!index) return index.error();
   if (static_cast<std::uint32_t>(index->value()) > kMaxIndex) {
-    return Error{"interface " + link.inner.name + " has too high an index", ERANGE};
+    return Error{"interface " + inner.name + " has too high an index", ERANGE};
   }
   const Mark mark{number_of(*index)};
+  link.remover = std::move(*remover);
 
-  nft::TunLinkPolicy policy{link.outer.name, link.inner.name, mark, options.own_mark, {}};
+  nft::TunLinkPolicy policy{link.name, inner.name, mark, {}};
   // From here on there is something that does not vanish with a descriptor.
   const auto undone = [&](Error error) {
-    close_rules(link.rules);
+    close_link(link);
     return error;
   };
   for (const Family family : {Family::v4, Family::v6}) {
     if (!has_family(link.addresses, family)) continue;
     if (family == Family::v4) {
-      if (auto ok = pass_reverse_path_filter(link.inner.name); !ok) return undone(ok.error());
+      if (auto ok = pass_reverse_path_filter(inner.name); !ok) return undone(ok.error());
     }
-    auto listeners = open_listeners({family, link.inner.name, mark}, options.workers);
+    // Bound to the inner device, for two reasons. Nobody but the translator can reach the
+    // listeners: not a neighbour who guesses the port, nor ourselves by way of another interface.
+    // And where a client uses one port for both ends (C:p → D:p), the answer that we write to the
+    // outer device has the very names of the accepted socket; the kernel would find it there at
+    // once (early demultiplexing), were it not for the device.
+    auto listeners = open_listeners({family, inner.name, mark}, options.workers);
     if (!listeners) return undone(listeners.error());
     const auto ports = ports_of(*listeners);
     if (!ports) return undone(ports.error());
     policy.listeners.push_back(*ports);
     link.listeners.push_back(std::move(*listeners));
-    if (auto ok = add_policy_routing(family, link.inner, *index, link.rules); !ok) {
+    if (auto ok = add_policy_routing(family, inner, *index, link.rules); !ok) {
       return undone(ok.error());
     }
   }
-  auto owner = nft::apply(nft::plan_tun_link(policy));
+  nft::Table table = nft::plan_tun_link(policy);
+  if (options.own_mark) table.chains.push_back(nft::plan_loop_guard(link.name, options.own_mark));
+  auto owner = nft::apply(table);
   if (!owner) return undone(owner.error());
   link.nft_owner = std::move(*owner);
   return link;

@@ -1,0 +1,115 @@
+#include "stack/link.h"
+
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "nft/apply.h"
+#include "stack/pump.h"
+#include "stack/tun_link.h"
+#include "stack/veth_link.h"
+#include "stack/veth_port.h"
+
+namespace hairpin::stack {
+
+namespace {
+
+Fd duplicate(const Fd& fd) {
+  return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
+
+Result<Link> open_either(const LinkOptions& options) {
+  if (options.adopt_fd >= 0) {
+    auto link = open_tun_link(options);
+    if (link) link->why = "a TUN was handed over";
+    return link;
+  }
+  auto veth = open_veth_link(options);
+  if (veth || !veth_unavailable(veth.error())) return veth;
+  auto tun = open_tun_link(options);
+  if (!tun) return std::move(tun.error()).in("no veth (" + veth.error().text() + "), no TUN");
+  tun->why = "no veth: " + veth.error().text();
+  return tun;
+}
+
+}  // namespace
+
+Result<Link> open_link(const LinkOptions& options) {
+  switch (options.inbound.link) {
+    case config::LinkKind::automatic:
+      return open_either(options);
+    case config::LinkKind::veth:
+      if (options.adopt_fd >= 0) return Error{"link is \"veth\", but a TUN was handed over"};
+      return open_veth_link(options);
+    case config::LinkKind::tun:
+      break;
+  }
+  return open_tun_link(options);
+}
+
+void close_link(const Link& link) {
+  if (!link.remover) return;
+  // The handle is not what is described by "const": it is only spoken through.
+  auto& remover = const_cast<platform::Remover&>(*link.remover);
+  const auto tell = [](const Result<>& removed) {
+    if (!removed) log::warn("{}", removed.error().text());
+  };
+  for (const platform::Rule& rule : link.rules) tell(remover.remove(rule));
+  if (link.device) tell(remover.remove(link.device));
+}
+
+std::string describe(const Link& link) {
+  std::string text = link.name;
+  for (const IpAddr& address : link.addresses) text += " " + address.text();
+  if (link.is_veth()) {
+    text += ", veth";
+  } else {
+    const platform::Tun& tun = std::get<TunParts>(link.parts).outer;
+    text += tun.vnet_header ? ", tun, virtio header" : ", tun, no virtio header";
+    if (tun.segments_tcp) text += ", TCP segmentation";
+    if (tun.segments_udp) text += ", UDP segmentation";
+  }
+  if (!link.why.empty()) text += " (" + link.why + ")";
+  return text;
+}
+
+dispatch::Capture capture_of(const Link& link, std::size_t inbound, bool same_namespace) {
+  dispatch::Capture capture{inbound, same_namespace, link.addresses, {}};
+  if (!link.is_veth()) capture.translator.emplace(link.addresses);
+  return capture;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> kernel_counters(const Link& link) {
+  std::vector<std::pair<std::string, std::uint64_t>> values;
+  const auto* parts = std::get_if<VethParts>(&link.parts);
+  if (parts == nullptr) return values;
+  values.emplace_back("dropped_malformed", parts->statistics.malformed());
+  const auto read = nft::read_counters(parts->private_nft, "hairpin");
+  if (!read) {
+    log::warn("{}", read.error().text());
+    return values;
+  }
+  for (const nft::CounterValue& counter : *read) values.emplace_back(counter.name, counter.packets);
+  return values;
+}
+
+std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Worker& worker,
+                                std::size_t index, Lost lost) {
+  if (auto* veth = std::get_if<VethParts>(&link.parts)) {
+    // One worker watches for all.
+    return std::make_unique<VethPort>(
+        worker, std::move(veth->packet_sockets[index]), index == 0 ? std::move(veth->guard) : Fd(),
+        VethPort::Wire{veth->address, veth->mtu}, link.addresses, std::move(lost));
+  }
+  auto& [outer, inner] = std::get<TunParts>(link.parts);
+  // A device that was handed over may have fewer queues than there are workers. The others still
+  // need it to answer UDP, but do not read from it.
+  const bool reads = index < outer.queues.size();
+  return std::make_unique<Pump>(
+      worker, *capture.translator, link.addresses,
+      Pump::Devices{reads ? std::move(outer.queues[index]) : duplicate(outer.queues.front()),
+                    reads ? std::move(inner.queues[index]) : duplicate(inner.queues.front()),
+                    outer.vnet_header, outer.segments_udp, reads},
+      std::move(lost));
+}
+
+}  // namespace hairpin::stack

@@ -1,0 +1,118 @@
+// A link carries packets between an interface, to which applications are routed, and listeners, on
+// which the kernel's own stack terminates TCP and UDP for us. There are two:
+//
+//   link   the interface    how packets reach the listeners          needs
+//   -----  ---------------  ---------------------------------------  -----------------------------
+//   veth   one end of a     the other end is in a private network    CAP_SYS_ADMIN (or a user
+//          veth pair        namespace, where everything is           namespace): making a namespace
+//                           delivered; no packet is ever touched
+//   tun    a TUN device     a pump reads, translates (nat/) and      CAP_NET_ADMIN, /dev/net/tun;
+//                           writes to a second TUN                   or a TUN that is handed over
+//
+// Whoever sets up routes and firewall sees one interface with a name and addresses, and need not
+// know which it is. Of what a link is made all is bound to descriptors but what `close_link`
+// removes, and whatever a killed process leaves behind does nothing without the rest.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/address.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/strong.h"
+#include "config/config.h"
+#include "dispatch/capture.h"
+#include "dispatch/udp_listener.h"
+#include "flow/worker.h"
+#include "platform/ip_statistics.h"
+#include "platform/remover.h"
+#include "platform/tun.h"
+#include "platform/veth.h"
+
+namespace hairpin::stack {
+
+struct LinkOptions {
+  config::TunInbound inbound;
+  unsigned workers = 1;
+  Mark own_mark;      ///< Of our outbound sockets in the same namespace; 0 if they are elsewhere.
+  int adopt_fd = -1;  ///< A TUN that somebody else made: see platform::adopt_tun.
+};
+
+/// The sockets of one family.
+struct FamilyListeners {
+  Family family = Family::v4;
+  std::vector<Fd> tcp;  ///< One per worker, on one port.
+  std::vector<Fd> udp;  ///< A power of two; a client's source port chooses among them.
+};
+
+struct TunParts {
+  platform::Tun outer;
+  platform::Tun inner;
+};
+
+struct VethParts {
+  std::vector<Fd> packet_sockets;     ///< On the inner end, one per worker.
+  Fd guard;                           ///< Tells when the veth is removed.
+  Fd private_nft;                     ///< Owns the private namespace's table.
+  platform::IpStatistics statistics;  ///< Of the private namespace.
+  platform::MacAddress address{};     ///< Of both ends.
+  unsigned mtu = 0;                   ///< Bytes, of both ends.
+};
+
+/// Owns devices, sockets and nftables tables.
+struct Link {
+  std::string name;               ///< Of the interface.
+  std::vector<IpAddr> addresses;  ///< Of the interface.
+  std::string why;                ///< What `auto` could not have, and so chose this one.
+  std::vector<FamilyListeners> listeners;
+  std::variant<TunParts, VethParts> parts;
+  Fd nft_owner;  ///< Owns the table in the interface's namespace; empty if none is needed.
+  std::vector<platform::Rule> rules;         ///< Removed at the end.
+  IfIndex device;                            ///< Removed at the end; 0: goes with its descriptors.
+  std::optional<platform::Remover> remover;  ///< Empty where the namespace ends with us.
+
+  bool is_veth() const { return std::holds_alternative<VethParts>(parts); }
+};
+
+/// Sets a link up, or nothing of it, with the interface in the network namespace of the calling
+/// thread, which is in the same one afterwards. `automatic` takes a veth where the kernel and our
+/// rights allow it.
+Result<Link> open_link(const LinkOptions& options);
+
+/// Removes what does not go with its descriptors.
+void close_link(const Link& link);
+
+/// One line for people: name, addresses, kind, what the kernel does for it.
+std::string describe(const Link& link);
+
+/// How names of sockets become flows: dispatch/capture.h.
+dispatch::Capture capture_of(const Link& link, std::size_t inbound, bool same_namespace);
+
+/// Named counters that the kernel keeps for the link, beside those of the workers.
+std::vector<std::pair<std::string, std::uint64_t>> kernel_counters(const Link& link);
+
+/// One worker's part of a link, beside the listeners.
+class Port {
+ public:
+  virtual ~Port() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;
+  /// Brings answers to the clients.
+  virtual dispatch::UdpReturn& answers() = 0;
+};
+
+/// Called on a worker's thread when somebody has removed the interface.
+using Lost = std::function<void()>;
+
+/// Takes worker `index`'s descriptors out of the link. Workers are asked from the last to the
+/// first: those beyond the number of a handed-over device's queues copy the first one's.
+/// `capture` must outlive the port.
+std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Worker& worker,
+                                std::size_t index, Lost lost);
+
+}  // namespace hairpin::stack

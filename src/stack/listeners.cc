@@ -1,0 +1,57 @@
+#include "stack/listeners.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace hairpin::stack {
+
+Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
+                                       unsigned workers) {
+  FamilyListeners listeners{binding.family, {}, {}};
+  std::uint16_t port = 0;
+  for (unsigned i = 0; i < workers; ++i) {
+    auto socket = platform::listen_transparent_tcp(binding, port);
+    if (!socket) return std::move(socket.error()).in("TCP listener");
+    if (port == 0) {
+      const auto chosen = platform::local_port(socket->get());
+      if (!chosen) return chosen.error();
+      port = *chosen;
+    }
+    listeners.tcp.push_back(std::move(*socket));
+  }
+  for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
+    auto socket = platform::open_transparent_udp(binding);
+    if (!socket) return std::move(socket.error()).in("UDP listener");
+    listeners.udp.push_back(std::move(*socket));
+  }
+  return listeners;
+}
+
+Result<nft::Listeners> ports_of(const FamilyListeners& sockets) {
+  nft::Listeners listeners;
+  listeners.family = sockets.family;
+  const auto tcp = platform::local_port(sockets.tcp.front().get());
+  if (!tcp) return tcp.error();
+  listeners.tcp_port = *tcp;
+  for (const Fd& socket : sockets.udp) {
+    const auto udp = platform::local_port(socket.get());
+    if (!udp) return udp.error();
+    listeners.udp_ports.push_back(*udp);
+  }
+  return listeners;
+}
+
+bool has_family(const std::vector<IpAddr>& addresses, Family family) {
+  return std::ranges::any_of(addresses, [family](const IpAddr& a) { return a.family() == family; });
+}
+
+Prefix everything(Family family) {
+  return {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), 0};
+}
+
+unsigned mtu_of(const config::TunInbound& inbound) {
+  return inbound.mtu == 0 ? config::kDefaultMtu : inbound.mtu;
+}
+
+}  // namespace hairpin::stack

@@ -1,0 +1,27 @@
+// The sockets on which the kernel's stack terminates what a link captures.
+#pragma once
+
+#include "nft/plan.h"
+#include "platform/sockets.h"
+#include "stack/link.h"
+
+namespace hairpin::stack {
+
+/// One family's listeners for `workers` workers, in the namespace of the calling thread.
+Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
+                                       unsigned workers);
+
+/// Their ports, as the nftables rules need them.
+Result<nft::Listeners> ports_of(const FamilyListeners& sockets);
+
+bool has_family(const std::vector<IpAddr>& addresses, Family family);
+/// 0.0.0.0/0 or ::/0.
+Prefix everything(Family family);
+/// The MTU in force, after the default.
+unsigned mtu_of(const config::TunInbound& inbound);
+
+/// Packets in the queue of an interface. A burst of one worker's turn must fit: windows of several
+/// flows, read in one go.
+inline constexpr unsigned kQueueLength = 4000;
+
+}  // namespace hairpin::stack

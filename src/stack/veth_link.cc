@@ -1,0 +1,206 @@
+#include "stack/veth_link.h"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
+#include <random>
+
+#include "base/log.h"
+#include "nft/apply.h"
+#include "nft/plan.h"
+#include "platform/interface.h"
+#include "platform/netns.h"
+#include "platform/packet_socket.h"
+#include "platform/veth.h"
+#include "stack/listeners.h"
+
+namespace hairpin::stack {
+
+namespace {
+
+constexpr const char* kInnerName = "hairpin";
+/// Names of interfaces without a configured one, as the kernel gives them to TUN devices.
+constexpr const char* kNamePattern = "tun%d";
+constexpr RulePriority kFirst{0};
+/// Bytes. What the kernel itself sends over IPv6 (echo replies above all) is cut to what most paths
+/// carry: a client behind this host may be on one, and routers do not cut. IPv4 they do.
+constexpr unsigned kMtu6 = 1500;
+
+/// ICMPv6 errors need a source address, and the private namespace has no other. Of no meaning
+/// elsewhere (RFC 4193).
+Prefix icmp6_source() {
+  return *Prefix::parse("fd48:5000::1/128");
+}
+
+/// Locally administered, unicast.
+platform::MacAddress random_address() {
+  std::random_device random;
+  platform::MacAddress address{0x02};
+  for (std::size_t i = 1; i < address.size(); ++i) {
+    address[i] = static_cast<std::uint8_t>(random());
+  }
+  return address;
+}
+
+/// Puts the calling thread back where it was, on every way out.
+class Return {
+ public:
+  explicit Return(const Fd& home) : home_(home) {}
+  ~Return() {
+    if (auto back = platform::enter_network_namespace(home_); !back) {
+      log::error("{}", back.error().text());
+    }
+  }
+  Return(const Return&) = delete;
+  Return& operator=(const Return&) = delete;
+
+ private:
+  const Fd& home_;
+};
+
+/// All addresses of the world are this namespace's own (they are in `local`: that is where the
+/// kernel looks whether it may speak for an address, as in an echo reply), but only for what comes
+/// in: what goes out finds just the way back.
+Result<> route(Family family, IfIndex inner, unsigned mtu) {
+  const auto loopback = platform::interface_index("lo");
+  if (!loopback) return loopback.error();
+  const unsigned limit = family == Family::v6 ? std::min(mtu, kMtu6) : 0;
+  auto ok = platform::add_route({everything(family), inner, platform::kMainTable, false, limit});
+  if (!ok) return ok;
+  ok = platform::add_route({everything(family), *loopback, platform::kLocalTable, true});
+  if (!ok) return ok;
+  ok = platform::add_rule({family, kFirst, Mark{}, kInnerName, platform::kLocalTable});
+  if (!ok) return ok;
+  return platform::remove_local_rule(family);
+}
+
+/// Everything in the private namespace but the devices. Requires: the calling thread is in it.
+Result<> furnish(Link& link, VethParts& parts, const LinkOptions& options, IfIndex inner) {
+  if (auto up = platform::bring_up_loopback(); !up) return up;
+  platform::InterfaceSettings settings{{}, parts.mtu, kQueueLength};
+  if (has_family(link.addresses, Family::v6)) settings.addresses.push_back(icmp6_source());
+  if (auto done = platform::configure_interface(kInnerName, settings); !done) return done;
+  if (!platform::merge_received(kInnerName)) {
+    log::debug("the kernel does not merge what arrives on a veth");
+  }
+  nft::VethLinkPolicy policy{kInnerName, {}};
+  for (const Family family : {Family::v4, Family::v6}) {
+    if (!has_family(link.addresses, family)) continue;
+    if (auto ok = route(family, inner, parts.mtu); !ok) return ok;
+    auto listeners = open_listeners({family, kInnerName, Mark{}}, options.workers);
+    if (!listeners) return listeners.error();
+    const auto ports = ports_of(*listeners);
+    if (!ports) return ports.error();
+    policy.listeners.push_back(*ports);
+    link.listeners.push_back(std::move(*listeners));
+  }
+  auto owner = nft::apply(nft::plan_veth_link(policy));
+  if (!owner) return owner.error();
+  parts.private_nft = std::move(*owner);
+  for (unsigned i = 0; i < options.workers; ++i) {
+    auto socket = platform::open_packet_socket(inner);
+    if (!socket) return socket.error();
+    parts.packet_sockets.push_back(std::move(*socket));
+  }
+  auto guard = platform::open_device_guard(inner);
+  if (!guard) return guard.error();
+  parts.guard = std::move(*guard);
+  auto statistics = platform::IpStatistics::open();
+  if (!statistics) return statistics.error();
+  parts.statistics = std::move(*statistics);
+  auto remover = platform::Remover::open();
+  if (!remover) return remover.error();
+  link.remover = std::move(*remover);
+  link.device = inner;
+  return {};
+}
+
+/// The interface's own side. Requires: the calling thread is in its namespace.
+Result<> settle_outer(Link& link, const LinkOptions& options, IfIndex outer) {
+  std::array<char, IFNAMSIZ> name{};
+  if (if_indextoname(static_cast<unsigned>(outer.value()), name.data()) == nullptr) {
+    return last_error("find the interface");
+  }
+  link.name = name.data();
+  const platform::InterfaceSettings settings{options.inbound.address, mtu_of(options.inbound),
+                                             kQueueLength};
+  if (auto done = platform::configure_interface(link.name, settings); !done) return done;
+  return platform::wait_for_carrier(outer);
+}
+
+}  // namespace
+
+bool veth_unavailable(const Error& error) {
+  switch (error.code) {
+    case EPERM:
+    case EACCES:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case ENOSPC:  // user.max_net_namespaces
+      return error.what.find("setns(") != std::string::npos ||
+             error.what.find("unshare(") != std::string::npos ||
+             error.what.find("make veth") != std::string::npos ||
+             error.what.find("socket(AF_PACKET)") != std::string::npos;
+    default:
+      return false;
+  }
+}
+
+Result<Link> open_veth_link(const LinkOptions& options) {
+  Link link;
+  auto& parts = link.parts.emplace<VethParts>();
+  parts.mtu = mtu_of(options.inbound);
+  parts.address = random_address();
+  for (const Prefix& prefix : options.inbound.address) link.addresses.push_back(prefix.address);
+  if (options.inbound.interface_name.size() >= IFNAMSIZ) {
+    return Error{"interface name " + options.inbound.interface_name + " (at most 15 characters)",
+                 ENAMETOOLONG};
+  }
+
+  auto home = platform::current_network_namespace();
+  if (!home) return home.error();
+  platform::Veth veth;
+  Fd inside;
+  {
+    if (auto entered = platform::enter_private_network_namespace(); !entered) {
+      return entered.error();
+    }
+    const Return back(*home);
+    auto space = platform::current_network_namespace();
+    if (!space) return space.error();
+    inside = std::move(*space);
+    const std::string& name = options.inbound.interface_name;
+    auto made = platform::create_veth(
+        {name.empty() ? kNamePattern : name, *home, kInnerName, parts.address});
+    if (!made && made.error().code == EEXIST) {
+      return Error{"interface " + name + " exists already", EBUSY};
+    }
+    if (!made) return made.error();
+    veth = *made;
+    if (auto done = furnish(link, parts, options, veth.inner); !done) return done.error();
+  }
+  // From here on the namespace would live on for a moment after an error, with its device.
+  const auto undone = [&](Error error) {
+    close_link(link);
+    return error;
+  };
+  if (auto done = settle_outer(link, options, veth.outer); !done) return undone(done.error());
+  {
+    if (auto entered = platform::enter_network_namespace(inside); !entered) {
+      return undone(entered.error());
+    }
+    const Return back(*home);
+    if (auto up = platform::wait_for_carrier(veth.inner); !up) return undone(up.error());
+  }
+  if (options.own_mark) {
+    const nft::Table table{
+        nft::table_name(link.name), true, {nft::plan_loop_guard(link.name, options.own_mark)}, {}};
+    auto owner = nft::apply(table);
+    if (!owner) return undone(owner.error());
+    link.nft_owner = std::move(*owner);
+  }
+  return link;
+}
+
+}  // namespace hairpin::stack
