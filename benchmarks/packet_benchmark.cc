@@ -1,4 +1,4 @@
-// What one packet costs in our own code: build/release/benchmarks/packet_benchmark
+// What one packet, and one flow, costs in our own code: build/release/benchmarks/packet_benchmark
 #include <benchmark/benchmark.h>
 
 #include "config/parse.h"
@@ -6,6 +6,7 @@
 #include "nat/translate.h"
 #include "route/router.h"
 #include "support/packets.h"
+#include "wire/http_connect.h"
 #include "wire/socks5.h"
 
 namespace {
@@ -58,6 +59,30 @@ void socks5_udp_header(benchmark::State& state) {
 }
 BENCHMARK(socks5_udp_header);
 
+// One CONNECT through a proxy: what we say, and what it answers.
+void socks5_connect(benchmark::State& state) {
+  const Target target{{}, at("203.0.113.10:443")};
+  Bytes answer;
+  put(answer, {5, 0, 0, 1, 0, 0, 0, 0, 0, 0});
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(socks5::greeting(false));
+    benchmark::DoNotOptimize(socks5::request(socks5::Command::connect, target));
+    benchmark::DoNotOptimize(socks5::parse_reply(answer));
+  }
+}
+BENCHMARK(socks5_connect);
+
+void http_connect_exchange(benchmark::State& state) {
+  const Target target{{}, at("203.0.113.10:443")};
+  const std::optional<http_connect::Credentials> login{{"user", "password"}};
+  const std::string answer = "HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n";
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(http_connect::request(target, login));
+    benchmark::DoNotOptimize(http_connect::parse_response(std::as_bytes(std::span(answer))));
+  }
+}
+BENCHMARK(http_connect_exchange);
+
 void route_rules(benchmark::State& state) {
   std::string rules;
   for (int i = 0; i < state.range(0); ++i) {
@@ -73,6 +98,7 @@ void route_rules(benchmark::State& state) {
   const Flow flow{Network::tcp, at("192.0.2.2:40000"), at("203.0.113.10:443"), 0};
   for (auto _ : state) benchmark::DoNotOptimize(router.decide(flow));
 }
-BENCHMARK(route_rules)->Arg(1)->Arg(10)->Arg(100);
+// No rule matches: all are looked at.
+BENCHMARK(route_rules)->Arg(1)->Arg(10)->Arg(100)->Arg(1000);
 
 }  // namespace

@@ -17,6 +17,7 @@ struct InterfaceSettings {
   std::vector<Prefix> addresses;
   unsigned mtu = 0;           ///< Bytes; 0 leaves it.
   unsigned queue_length = 0;  ///< Packets; 0 leaves it.
+  unsigned segment_max = 0;   ///< Bytes sent at once, to be cut later (GSO); 0 leaves it.
 };
 
 /// Sets MTU, queue length and addresses, keeps the kernel from adding addresses of its own (IPv6

@@ -17,6 +17,8 @@ namespace hairpin::platform {
 
 namespace {
 
+constexpr std::uint16_t kGsoIpv4MaxSize = 63;  // IFLA_GSO_IPV4_MAX_SIZE, newer than Debian 12
+
 Result<> bring_up(Netlink& netlink, IfIndex index, const std::string& name,
                   const InterfaceSettings& settings) {
   NetlinkMessage message(RTM_NEWLINK, 0);
@@ -28,6 +30,19 @@ Result<> bring_up(Netlink& netlink, IfIndex index, const std::string& name,
   if (settings.mtu != 0) message.put_u32(IFLA_MTU, settings.mtu);
   if (settings.queue_length != 0) message.put_u32(IFLA_TXQLEN, settings.queue_length);
   return netlink.request(message, "bring up " + name);
+}
+
+/// More than 64 KiB in one packet ("BIG TCP": IPv6 since Linux 5.19, IPv4 since 6.3). Where the
+/// kernel or the device refuses, packets are smaller: no more than that.
+void raise_segment_max(Netlink& netlink, IfIndex index, unsigned bytes) {
+  for (const std::uint16_t attribute : {std::uint16_t{IFLA_GSO_MAX_SIZE}, kGsoIpv4MaxSize}) {
+    NetlinkMessage message(RTM_NEWLINK, 0);
+    auto& link = message.header<ifinfomsg>();
+    link.ifi_family = AF_UNSPEC;
+    link.ifi_index = index.value();
+    message.put_u32(attribute, bytes);
+    (void)netlink.request(message, "raise gso_max_size");
+  }
 }
 
 /// Kernels without IPv6 know no such setting: then there is nothing to keep from being added.
@@ -94,6 +109,7 @@ Result<> configure_interface(const std::string& name, const InterfaceSettings& s
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
   disable_generated_addresses(*netlink, *index);
+  if (settings.segment_max != 0) raise_segment_max(*netlink, *index, settings.segment_max);
   if (auto up = bring_up(*netlink, *index, name, settings); !up) return up;
   for (const Prefix& address : settings.addresses) {
     if (auto added = add_address(*netlink, *index, name, address); !added) return added;

@@ -21,6 +21,7 @@ struct Route {
   TableId table;
   bool local = false;  ///< RTN_LOCAL: packets for `destination` are delivered to this host.
   unsigned mtu = 0;    ///< Bytes; 0: the device's.
+  std::string congestion = {};  ///< Of TCP sockets that use the route; empty: the system's.
 };
 
 /// Packets that match all given conditions look up `table`.

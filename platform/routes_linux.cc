@@ -78,9 +78,10 @@ Result<> add_route(const Route& route) {
   if (route.destination.length != 0) message.put(RTA_DST, route.destination.address);
   message.put_u32(RTA_OIF, static_cast<std::uint32_t>(route.device.value()));
   message.put_u32(RTA_TABLE, route.table.value());
-  if (route.mtu != 0) {
+  if (route.mtu != 0 || !route.congestion.empty()) {
     nlattr* metrics = message.begin_nest(RTA_METRICS);
-    message.put_u32(RTAX_MTU, route.mtu);
+    if (route.mtu != 0) message.put_u32(RTAX_MTU, route.mtu);
+    if (!route.congestion.empty()) message.put_text(RTAX_CC_ALGO, route.congestion);
     message.end_nest(metrics);
   }
   return netlink->request(message, "add route " + route.destination.text() + " to table " +

@@ -97,7 +97,15 @@ Result<stack::Link> set_up_namespace(const config::Config& config, unsigned work
   for (const stack::FamilyListeners& family : link->listeners) {
     const IpAddr any =
         family.family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{});
-    auto routed = platform::add_route({{any, 0}, *index, platform::kMainTable, false});
+    platform::Route route{{any, 0}, *index, platform::kMainTable};
+    // Pacing packets that do not leave this host only costs (platform/sockets_linux.cc). EINVAL:
+    // the kernel has no such congestion control.
+    route.congestion = "cubic";
+    auto routed = platform::add_route(route);
+    if (!routed && routed.error().code == EINVAL) {
+      route.congestion.clear();
+      routed = platform::add_route(route);
+    }
     if (!routed) return routed.error();
   }
   return link;

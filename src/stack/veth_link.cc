@@ -19,6 +19,11 @@ namespace hairpin::stack {
 
 namespace {
 
+/// Bytes that programs of this host send through the interface at once. Nothing cuts them on the
+/// way to our listeners: measured, a sixth more throughput than with 64 KiB. Not for the other
+/// direction, where a packet may go on to a client behind this host: what a network card cannot
+/// cut, the kernel cuts slowly.
+constexpr unsigned kSegmentMax = 256 * 1024;
 constexpr const char* kInnerName = "hairpin";
 /// Names of interfaces without a configured one, as the kernel gives them to TUN devices.
 constexpr const char* kNamePattern = "tun%d";
@@ -124,7 +129,7 @@ Result<> settle_outer(Link& link, const LinkOptions& options, IfIndex outer) {
   }
   link.name = name.data();
   const platform::InterfaceSettings settings{options.inbound.address, mtu_of(options.inbound),
-                                             kQueueLength};
+                                             kQueueLength, kSegmentMax};
   if (auto done = platform::configure_interface(link.name, settings); !done) return done;
   return platform::wait_for_carrier(outer);
 }

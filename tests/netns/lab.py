@@ -361,7 +361,7 @@ class Hairpin:
     def capture(self):
         name = self.config["inbounds"][0]["interface_name"]
         for family, network in (("-4", "203.0.113.0/24"), ("-6", "2001:db8:99::/64")):
-            self.lab.ip(self.ns, f"{family} route replace default dev {name} table 1001")
+            self.lab.ip(self.ns, f"{family} route replace default dev {name} table 1001 congctl cubic")
             self.lab.ip(self.ns, f"{family} rule del pref 1001", check=False)
             self.lab.ip(self.ns, f"{family} rule del pref 1000", check=False)
             self.lab.ip(self.ns, f"{family} rule add fwmark 0x2024 lookup main pref 1000")
