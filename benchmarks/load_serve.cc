@@ -112,7 +112,7 @@ class Listener final : public Handler {
   }
   void ready(std::uint32_t /*events*/) override {
     while (auto client = platform::accept_tcp(socket_.get())) {
-      loop_.make<Connection>(loop_, tally_, service_, std::move(*client));
+      loop_.make<Connection>(loop_, tally_, service_, std::move(client->socket));
     }
   }
 

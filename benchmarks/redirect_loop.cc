@@ -43,18 +43,19 @@ class Listener final : public Handler {
 
   void ready(std::uint32_t /*events*/) override {
     for (;;) {
-      auto client = platform::accept_tcp(socket_.get());
-      if (!client) return;
-      const auto to = original_destination(client->get());
+      auto accepted = platform::accept_tcp(socket_.get());
+      if (!accepted) return;
+      Fd& client = accepted->socket;
+      const auto to = original_destination(client.get());
       if (!to) continue;
       auto server = platform::start_connect_tcp(*to, binding_);
       if (!server) {
-        platform::reset_on_close(client->get());
+        platform::reset_on_close(client.get());
         continue;
       }
-      platform::set_no_delay(client->get());
+      platform::set_no_delay(client.get());
       platform::set_no_delay(server->get());
-      loop_.make<SpliceRelay>(loop_, pipes_, std::move(*client), std::move(*server), Answers{})
+      loop_.make<SpliceRelay>(loop_, pipes_, std::move(client), std::move(*server), Answers{})
           .start();
     }
   }

@@ -366,8 +366,8 @@ class Listener final : public Handler {
     for (;;) {
       auto client = platform::accept_tcp(socket_.get());
       if (!client) return;
-      const int descriptor = client->get();
-      Session& session = worker_.loop.make<Session>(worker_, std::move(*client));
+      const int descriptor = client->socket.get();
+      Session& session = worker_.loop.make<Session>(worker_, std::move(client->socket));
       worker_.loop.watch(descriptor, EPOLLIN | EPOLLET, session);
     }
   }

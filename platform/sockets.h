@@ -34,8 +34,9 @@ struct TransparentBinding {
 };
 
 /// Listens on all addresses of a family, on `port` (0: any free one), for connections to any
-/// address (IP_TRANSPARENT). Device and mark pass to accepted sockets and their SYN-ACKs. Several
-/// such sockets may share one port: the kernel spreads connections over them.
+/// address (IP_TRANSPARENT). Device and mark pass to accepted sockets and their SYN-ACKs, and so do
+/// TCP_NODELAY and SO_OOBINLINE, which are set. Several such sockets may share one port: the kernel
+/// spreads connections over them.
 Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port);
 
 /// Receives datagrams for any address and port; `DatagramBatch` tells where each was going.
@@ -45,8 +46,13 @@ Result<std::uint16_t> local_port(int socket);
 Result<Endpoint> local_endpoint(int socket);
 Result<Endpoint> peer_endpoint(int socket);
 
+struct Accepted {
+  Fd socket;
+  Endpoint peer;
+};
+
 /// Accepts one connection. Error code EAGAIN when there is none.
-Result<Fd> accept_tcp(int listener);
+Result<Accepted> accept_tcp(int listener);
 
 /// Starts a connection. It is up, or has failed, when the socket becomes writable:
 /// `connect_outcome`.

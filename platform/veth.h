@@ -36,8 +36,4 @@ Result<Veth> create_veth(const VethOptions& options);
 /// has been brought up, and drops what is sent before.
 Result<> wait_for_carrier(IfIndex interface);
 
-/// Lets the device merge what it receives before the network stack sees it (GRO), datagrams of one
-/// sender too. False when the kernel cannot.
-bool merge_received(const std::string& interface);
-
 }  // namespace hairpin::platform

@@ -1,19 +1,14 @@
 #include "platform/veth.h"
 
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <chrono>
-#include <cstring>
 #include <functional>
 #include <thread>
-#include <vector>
 
 #include "platform/interface.h"
 #include "platform/netlink.h"
@@ -96,46 +91,6 @@ Result<> wait_for_carrier(IfIndex interface) {
     std::this_thread::sleep_for(kStep);
   }
   return Error{"the veth does not come up", ETIMEDOUT};
-}
-
-bool merge_received(const std::string& interface) {
-  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strncpy(static_cast<char*>(request.ifr_name), interface.c_str(), IFNAMSIZ - 1);
-  const auto call = [&](void* command) {
-    request.ifr_data = static_cast<char*>(command);
-    return ::ioctl(socket.get(), SIOCETHTOOL, &request) == 0;
-  };
-  // Datagrams are merged by a feature of its own, which is found by its name. The structures end
-  // in arrays of a length that the kernel tells.
-  std::vector<std::uint64_t> info_memory((sizeof(ethtool_sset_info) + sizeof(__u32) + 7) / 8);
-  auto* info = reinterpret_cast<ethtool_sset_info*>(info_memory.data());
-  info->cmd = ETHTOOL_GSSET_INFO;
-  info->sset_mask = 1ULL << ETH_SS_FEATURES;
-  if (!call(info) || info->data[0] == 0) return false;
-  const std::size_t count = info->data[0];
-  std::vector<std::uint64_t> names((sizeof(ethtool_gstrings) + count * ETH_GSTRING_LEN) / 8 + 1);
-  auto* strings = reinterpret_cast<ethtool_gstrings*>(names.data());
-  strings->cmd = ETHTOOL_GSTRINGS;
-  strings->string_set = ETH_SS_FEATURES;
-  strings->len = static_cast<__u32>(count);
-  if (!call(strings)) return false;
-  const std::size_t blocks = (count + 31) / 32;
-  std::vector<std::uint64_t> memory(
-      (sizeof(ethtool_sfeatures) + blocks * sizeof(ethtool_set_features_block)) / 8 + 1);
-  auto* features = reinterpret_cast<ethtool_sfeatures*>(memory.data());
-  features->cmd = ETHTOOL_SFEATURES;
-  features->size = static_cast<__u32>(blocks);
-  int found = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::string name(reinterpret_cast<const char*>(strings->data) + i * ETH_GSTRING_LEN);
-    if (name != "rx-gro" && name != "rx-udp-gro-forwarding") continue;
-    ++found;
-    features->features[i / 32].valid |= 1U << (i % 32);
-    features->features[i / 32].requested |= 1U << (i % 32);
-  }
-  // The answer is positive when something else had to be left off: no matter.
-  return found == 2 && call(features);
 }
 
 }  // namespace hairpin::platform

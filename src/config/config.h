@@ -67,6 +67,9 @@ struct Socks {
   std::string password;
   bool tcp = true;
   bool udp = true;
+  /// The request is sent with the greeting, not after the answer to it. Saves a round trip; some
+  /// servers drop what they did not expect yet.
+  bool pipeline = false;
 };
 struct Http {
   Server server;

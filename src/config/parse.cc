@@ -160,9 +160,11 @@ void read_socks_network(const Reader& reader, Typed<Socks>& out) {
   out.kind.udp = std::ranges::find(networks, Network::udp) != networks.end();
 }
 
-constexpr std::array<Field<Typed<Socks>>, 2> kSocksFields{{
+constexpr std::array<Field<Typed<Socks>>, 3> kSocksFields{{
     {"version", "\"5\"", read_socks_version},
     {"network", "\"tcp\", \"udp\" or a list of both", read_socks_network},
+    {"pipeline", kBool,
+     [](const Reader& reader, Typed<Socks>& out) { read(reader, out.kind.pipeline); }},
 }};
 
 template <class T, std::size_t... Sizes>
@@ -192,6 +194,11 @@ void check_server(const Reader& reader, const Kind& kind) {
   if (kind.password.size() > 255) reader.member("password").complain("is longer than 255 bytes");
   if (kind.username.empty() && !kind.password.empty()) {
     reader.complain("\"password\" needs a \"username\"");
+  }
+  if constexpr (requires { kind.pipeline; }) {
+    if (kind.pipeline && !kind.username.empty()) {
+      reader.member("pipeline").complain("cannot be had with a password");
+    }
   }
 }
 

@@ -85,7 +85,7 @@ TcpListener::Refused TcpListener::refuse_one() {
   Refused refused = Refused::one;
   if (auto client = platform::accept_tcp(listener_.native_handle())) {
     worker_.counters.add(Count::tcp_no_descriptor);
-    platform::reset_on_close(client->get());
+    platform::reset_on_close(client->socket.get());
   } else {
     refused = out_of_descriptors(client.error().code) ? Refused::stuck : Refused::none;
   }
@@ -93,11 +93,11 @@ TcpListener::Refused TcpListener::refuse_one() {
   return refused;
 }
 
-void TcpListener::admit(Fd client) {
+void TcpListener::admit(platform::Accepted accepted) {
+  Fd client = std::move(accepted.socket);
   const auto local = platform::local_endpoint(client.get());
-  const auto peer = platform::peer_endpoint(client.get());
-  if (!local || !peer) return;  // reset before it was accepted
-  const Flow flow = capture_.flow(Network::tcp, *local, *peer);
+  if (!local) return;  // reset before it was accepted
+  const Flow flow = capture_.flow(Network::tcp, *local, accepted.peer);
   if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(flow)) {
     worker_.counters.add(Count::tcp_looped);
     log::error(
@@ -106,7 +106,6 @@ void TcpListener::admit(Fd client) {
         flow.text());
     return platform::reset_on_close(client.get());
   }
-  platform::set_no_delay(client.get());
   asio::co_spawn(worker_.executor(), dispatcher_.serve_tcp(std::move(client), flow, idle_),
                  asio::detached);
 }

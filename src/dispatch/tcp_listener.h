@@ -24,7 +24,7 @@ class TcpListener {
   enum class Refused : std::uint8_t { one, none, stuck };
   Refused refuse_one();
   void wait_a_moment();
-  void admit(Fd client);
+  void admit(platform::Accepted accepted);
 
   Worker& worker_;
   Dispatcher& dispatcher_;

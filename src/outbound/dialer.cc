@@ -58,6 +58,10 @@ Task<Result<>> Handshake::send(std::span<const std::byte> message) {
 Task<Result<>> Handshake::receive_more() {
   std::array<std::byte, 1024> buffer;
   for (;;) {
+    // Waits first: something has just been sent, and the answer cannot be there yet.
+    auto [ec] = co_await socket_.async_wait(Wait::wait_read, kAsTuple);
+    if (deadline_.expired()) co_return Error{"handshake with the proxy", ETIMEDOUT};
+    if (ec) co_return Error{"handshake with the proxy", ECANCELED};
     const ssize_t got = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (got > 0) {
       received_.insert(received_.end(), buffer.begin(), buffer.begin() + got);
@@ -65,9 +69,6 @@ Task<Result<>> Handshake::receive_more() {
     }
     if (got == 0) co_return Error{"the proxy closed the connection in the handshake"};
     if (errno != EAGAIN) co_return last_error("receive from the proxy");
-    auto [ec] = co_await socket_.async_wait(Wait::wait_read, kAsTuple);
-    if (deadline_.expired()) co_return Error{"handshake with the proxy", ETIMEDOUT};
-    if (ec) co_return Error{"handshake with the proxy", ECANCELED};
   }
 }
 

@@ -28,7 +28,10 @@ Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target
   const bool with_password = !settings_.username.empty();
 
   // Each step's message is held by a variable: the coroutine may be suspended while it is sent.
-  const socks5::Bytes hello = socks5::greeting(with_password);
+  const socks5::Bytes wish = socks5::request(command, target);
+  socks5::Bytes hello = socks5::greeting(with_password);
+  const bool pipelined = settings_.pipeline && !with_password;
+  if (pipelined) hello.insert(hello.end(), wish.begin(), wish.end());
   if (auto sent = co_await handshake.send(hello); !sent) co_return sent.error();
   auto method = co_await handshake.receive(socks5::parse_method, socks5::kMaxMessage);
   if (!method) co_return method.error();
@@ -48,8 +51,9 @@ Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target
     if (auto ok = check_authentication(accepted->value); !ok) co_return ok.error();
   }
 
-  const socks5::Bytes wish = socks5::request(command, target);
-  if (auto sent = co_await handshake.send(wish); !sent) co_return sent.error();
+  if (!pipelined) {
+    if (auto sent = co_await handshake.send(wish); !sent) co_return sent.error();
+  }
   auto reply = co_await handshake.receive(socks5::parse_reply, socks5::kMaxMessage);
   if (!reply) co_return reply.error();
   if (reply->value.code != 0) {

@@ -24,7 +24,12 @@ void TcpRelay::start(Worker& worker, Descriptor client, outbound::Connection ser
   const boost::intrusive_ptr<TcpRelay> relay(
       new TcpRelay(worker, std::move(client), std::move(server), idle, std::move(done)));
   worker.watchdog.watch(*relay);
-  relay->run(relay->down_);
+  // The client has had the time of the dial to send; the server has just been reached.
+  if (relay->down_.rest.empty()) {
+    relay->wait(relay->down_, Wait::wait_read);
+  } else {
+    relay->run(relay->down_);
+  }
   if (!relay->finished_) relay->run(relay->up_);
 }
 
@@ -37,7 +42,7 @@ TcpRelay::TcpRelay(Worker& worker, Descriptor client, outbound::Connection serve
       done_(std::move(done)) {
   down_.rest = std::move(server_.early);
   // The urgent byte, if one ever comes, is passed on as what it is: one more byte of the stream.
-  platform::set_urgent_inline(client_.native_handle());
+  // The client's socket has this from its listener.
   platform::set_urgent_inline(server_.socket.native_handle());
 }
 
@@ -111,10 +116,13 @@ TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
   if (sent < 0 && !would_block(errno)) return Step::failed;
   const std::size_t written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
   count(half, written);
-  if (written < size)
+  if (written < size) {
     half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
                      scratch.begin() + static_cast<std::ptrdiff_t>(size));
-  return Step::again;
+    return Step::again;
+  }
+  // Less than there was room for: that was all.
+  return size < scratch.size() ? Step::wait_read : Step::again;
 }
 
 TcpRelay::Step TcpRelay::fill_by_splice(Half& half) {

@@ -86,9 +86,6 @@ Result<> furnish(Link& link, VethParts& parts, const LinkOptions& options, IfInd
   platform::InterfaceSettings settings{{}, parts.mtu, kQueueLength};
   if (has_family(link.addresses, Family::v6)) settings.addresses.push_back(icmp6_source());
   if (auto done = platform::configure_interface(kInnerName, settings); !done) return done;
-  if (!platform::merge_received(kInnerName)) {
-    log::debug("the kernel does not merge what arrives on a veth");
-  }
   nft::VethLinkPolicy policy{kInnerName, {}};
   for (const Family family : {Family::v4, Family::v6}) {
     if (!has_family(link.addresses, family)) continue;

@@ -1,8 +1,10 @@
 """Many flows, and too many. Topology: see lab.py."""
 
+import os
 import resource
 import select
 import socket
+import struct
 import time
 import unittest
 
@@ -56,6 +58,24 @@ class Limits(LabTest):
     def alive(self, sock):
         sock.sendall(b"ping")
         return sock.recv(10) == b"ping"
+
+    def test_idle_connections_survive_short_ones(self):
+        """What is held is not forgotten for what passes: there is no table that could be full."""
+        Peer(self.lab, TARGET4)
+        self.lab.hairpin(level="info")
+        held = [self.dial() for _ in range(200)]
+        self.assertTrue(all(map(self.alive, held)))
+        for _ in range(self.SHORT // 100):
+            # Reset at the end: the ports of the client are free again at once.
+            short = [self.dial() for _ in range(100)]
+            for sock in short:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.assertTrue(self.alive(sock))
+                sock.close()
+            del self.lab.sockets[-100:]
+        self.assertEqual(sum(map(self.alive, held)), 200)
+
+    SHORT = int(os.environ.get("HAIRPIN_SHORT_FLOWS", "5000"))
 
     def test_nine_thousand_five_hundred_flows(self):
         need = 2 * FLOWS + 100

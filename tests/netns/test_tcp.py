@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -218,6 +219,104 @@ class Bytes(LabTest):
                 time.sleep(0.01)
         sender.join()
         self.assertEqual(got.hexdigest(), sent.hexdigest())
+
+    def test_stalls_and_resets(self):
+        """Thirty flows at a time, both ways, with ends that stop reading for a while, close one direction,
+        or reset. What arrives is what was sent, or its beginning where the flow was reset."""
+        hairpin = self.lab.hairpin(level="info")
+        listener = self.lab.listen(TARGET4, 7000)
+        seed = int.from_bytes(os.urandom(4), "big")
+        print(f"       seed {seed}", flush=True)
+        wrong, resets = [], []
+        served_done = []
+
+        def stream(number, direction, size):
+            """The bytes that one end of a flow sends: nobody else's."""
+            return random.Random(f"{seed}/{number}/{direction}").randbytes(size)
+
+        def send(sock, data, rng):
+            at = 0
+            while at < len(data):
+                at += sock.send(data[at:at + rng.randint(1, 300_000)])
+                if rng.random() < 0.05:
+                    time.sleep(rng.random() * 0.05)
+            sock.shutdown(socket.SHUT_WR)
+
+        def receive(sock, expected, rng):
+            """The number of bytes until the end; complains of any that is not the expected one."""
+            got, at = hashlib.sha256(), 0
+            while piece := sock.recv(rng.choice((100, 5_000, 200_000))):
+                got.update(piece)
+                at += len(piece)
+                if rng.random() < 0.02:
+                    time.sleep(rng.random() * 0.1)
+            if got.digest() != hashlib.sha256(expected[:at]).digest():
+                wrong.append(f"other bytes, {at} of {len(expected)}")
+            return at
+
+        def end(sock, number, mine, theirs, reset_at):
+            rng = random.Random(f"{seed}/{number}/{mine}/stalls")
+            out, expected = stream(number, mine, sizes[number][mine]), stream(number, theirs, sizes[number][theirs])
+            sender = threading.Thread(target=quiet, args=(send, sock, out, rng))
+            sender.start()
+            try:
+                if reset_at is not None:
+                    time.sleep(reset_at)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    resets.append(number)
+                    sock.close()
+                    return
+                got = receive(sock, expected, rng)
+                if got != len(expected) and number not in doomed:
+                    wrong.append(f"flow {number}: {got} of {len(expected)} bytes")
+            except OSError:
+                if number not in doomed:
+                    wrong.append(f"flow {number} was reset")
+            finally:
+                sender.join()
+                sock.close()
+
+        def quiet(function, *args):
+            try:
+                function(*args)
+            except OSError:
+                pass  # the other direction tells
+
+        rng = random.Random(seed)
+        count = 30
+        sizes = [(rng.choice((0, 1000, 300_000, 6_000_000)), rng.choice((0, 1000, 300_000, 6_000_000)))
+                 for _ in range(count)]
+        doomed = set(rng.sample(range(count), count // 3))
+        resets_at = {number: rng.random() * 0.3 for number in doomed}
+
+        def serve():
+            threads = []
+            for _ in range(count):
+                sock, _ = listener.accept()
+                sock.settimeout(20)
+                number = sock.recv(1)[0]
+                threads.append(threading.Thread(target=end, args=(sock, number, 1, 0, None)))
+                threads[-1].start()
+            for thread in threads:
+                thread.join()
+            served_done.append(True)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        clients = []
+        for number in range(count):
+            sock = self.lab.socket("client", timeout=20)
+            sock.connect((TARGET4, 7000))
+            sock.sendall(bytes([number]))
+            clients.append(threading.Thread(target=end, args=(sock, number, 0, 1, resets_at.get(number))))
+            clients[-1].start()
+        for thread in (*clients, server):
+            thread.join(60)
+        self.assertEqual(wrong, [])
+        self.assertEqual((len(resets), served_done), (len(doomed), [True]))
+        counters = wait_for(lambda: (c := hairpin.counters())["tcp_closed"] == count and c, "all flows to end")
+        self.assertEqual(counters["tcp_opened"], count)
+        self.assertGreater(counters["tcp_reset"], 0)
 
     def test_urgent_data(self):
         """splice(2) stops at an urgent mark for ever; the byte stays in the stream, and nothing spins."""
