@@ -31,7 +31,7 @@ Result<> bring_up_loopback();
 Result<std::vector<IpAddr>> interface_addresses(IfIndex interface);
 
 /// Lets packets that arrive on `name` be checked by the kernel's reverse-path filter with their
-/// mark (net.ipv4.conf.NAME.src_valid_mark): see stack/system_tun.cc for why.
+/// mark (net.ipv4.conf.NAME.src_valid_mark): see stack/tun_link.cc for why.
 Result<> check_source_with_mark(const std::string& name);
 
 /// The reverse-path filter in force for `name`: the larger of its own and of "all" (0, 1, 2).

@@ -55,6 +55,15 @@ class Reach(LabTest):
         self.lab.dante()
         self.check_all({**SOCKS, "server_port": 1081}, families=(TARGET4,))
 
+    def test_socks_pipelined(self):
+        """Greeting and request in one: TCP, and the association for UDP."""
+        need("dig")
+        self.lab.dante()
+        self.lab.dnsmasq()
+        self.check_all({**SOCKS, "server_port": 1081, "pipeline": True}, families=(TARGET4,))
+        asked = self.lab.run("client", "dig", "+short", "+tries=1", "+time=5", f"@{TARGET4}", "www.test.example")
+        self.assertEqual(asked.stdout, f"{TARGET4}\n")
+
     def test_socks_server_over_ipv6(self):
         need("socat")
         self.lab.microsocks()

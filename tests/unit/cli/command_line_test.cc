@@ -40,6 +40,24 @@ TEST(CommandLine, RunWithFileOrOptions) {
   EXPECT_EQ(std::get<config::Socks>(config->outbounds.at(0).kind).server.port, 1);
 }
 
+TEST(CommandLine, LinkAndNamespace) {
+  const auto beside_file =
+      expect<cli::Run>({"run", "-c", "x.json", "--link", "veth", "--netns", "1"});
+  EXPECT_EQ(beside_file.link, "veth");
+  EXPECT_EQ(beside_file.netns, "1");
+  for (const auto& [text, kind] :
+       {std::pair{"auto", config::LinkKind::automatic}, std::pair{"veth", config::LinkKind::veth},
+        std::pair{"tun", config::LinkKind::tun}}) {
+    config::Problems problems;
+    const auto run = expect<cli::Run>({"run", "--link", text});
+    EXPECT_EQ(config::parse_value(run.source.options, problems)->inbounds.at(0).link, kind);
+    const auto exec = expect<Exec>({"exec", "--link", text, "a"});
+    EXPECT_EQ(config::parse_value(exec.options, problems)->inbounds.at(0).link, kind);
+  }
+  EXPECT_FALSE(parse_words({"run", "--netns", ""}));
+  EXPECT_FALSE(parse_words({"exec", "--netns", "1", "a"}));
+}
+
 TEST(CommandLine, EveryProxyUrlMakesAValidConfiguration) {
   for (const char* url : {"socks5://h", "http://h", "http://u:p@[::1]", "direct://", "block://"}) {
     const auto run = expect<cli::Run>({"run", "--proxy", url});

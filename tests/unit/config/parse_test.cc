@@ -38,6 +38,7 @@ TEST(Config, EveryField) {
       {"type": "direct", "tag": "d", "bind_interface": "eth0", "routing_mark": "0x10", "connect_timeout": "7s"},
       {"type": "socks", "tag": "s", "server": "proxy.example", "server_port": 1080, "version": "5",
        "username": "u", "password": "p", "network": "tcp", "routing_mark": 0},
+      {"type": "socks", "server": "192.0.2.1", "server_port": 1080, "pipeline": true},
       {"type": "http", "tag": "h", "server": "::1", "server_port": 8080, "username": "u", "password": ""},
       {"type": "block", "tag": "b"}], /* and
     comments of several lines */
@@ -58,8 +59,9 @@ TEST(Config, EveryField) {
   EXPECT_EQ(tun.mtu, 1500U);
   EXPECT_EQ(tun.udp_timeout, std::chrono::seconds(150));
   EXPECT_EQ(tun.udp_nat_max, 77U);
+  EXPECT_EQ(tun.link, LinkKind::tun);
   EXPECT_EQ(tun.tcp_idle_timeout, std::chrono::hours(1));
-  ASSERT_EQ(config.outbounds.size(), 4U);
+  ASSERT_EQ(config.outbounds.size(), 5U);
   EXPECT_EQ(config.outbounds[0].dial.bind_interface, "eth0");
   EXPECT_EQ(config.outbounds[0].dial.routing_mark, Mark{16});
   EXPECT_EQ(config.outbounds[0].dial.connect_timeout, std::chrono::seconds(7));
@@ -69,8 +71,10 @@ TEST(Config, EveryField) {
   EXPECT_TRUE(socks.tcp);
   EXPECT_FALSE(socks.udp);
   EXPECT_EQ(config.outbounds[1].dial.routing_mark, Mark{0});
-  EXPECT_EQ(std::get<Http>(config.outbounds[2].kind).username, "u");
-  EXPECT_TRUE(std::holds_alternative<Block>(config.outbounds[3].kind));
+  EXPECT_FALSE(socks.pipeline);
+  EXPECT_TRUE(std::get<Socks>(config.outbounds[2].kind).pipeline);
+  EXPECT_EQ(std::get<Http>(config.outbounds[3].kind).username, "u");
+  EXPECT_TRUE(std::holds_alternative<Block>(config.outbounds[4].kind));
   EXPECT_EQ(config.route.final, "s");
   EXPECT_EQ(config.route.default_mark, Mark{99});
   const RouteRule& rule = config.route.rules.at(0);
@@ -167,6 +171,9 @@ TEST(Config, EachProblem) {
             "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
            {tun(R"("stack": "gvisor")"),
             "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
+           {outbound(R"("type": "socks", "server": "h", "server_port": 1, "username": "u",
+                        "pipeline": true)"),
+            "outbounds[0].pipeline: cannot be had with a password\n"},
            {tun(R"("link": "bridge")"),
             "inbounds[0].link: expected \"auto\", \"veth\" or \"tun\", got \"bridge\"\n"},
            {tun(R"("mtu": 1279)"),
