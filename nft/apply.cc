@@ -344,6 +344,10 @@ Result<std::vector<CounterValue>> read_counters(const Fd& owner, const std::stri
   nftnl_obj_set_str(wanted.get(), NFTNL_OBJ_TABLE, table.c_str());
   nftnl_obj_set_u32(wanted.get(), NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
   nftnl_obj_nlmsg_build_payload(request, wanted.get());
+  // What an earlier call left unread, because it was interrupted, is not the answer to this one.
+  std::array<char, 16384> stale{};
+  while (::recv(owner.get(), stale.data(), stale.size(), MSG_DONTWAIT) > 0) {
+  }
   if (::send(owner.get(), request, request->nlmsg_len, 0) < 0) return last_error(what);
 
   std::vector<CounterValue> values;

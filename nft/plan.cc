@@ -56,12 +56,16 @@ MatchProtocol match_protocol(int protocol) {
 constexpr Mark kRefused{1};
 
 /// What has no unicast destination that a flow could have (RFC 1122 3.2.1.3, RFC 4291 2.5-2.7). The
-/// kernel itself drops loopback and unspecified addresses; TCP it takes to none of these.
-const std::array<Prefix, 4>& out_of_scope() {
-  static const std::array<Prefix, 4> prefixes{
-      *Prefix::parse("224.0.0.0/4"), *Prefix::parse("255.255.255.255/32"),
-      *Prefix::parse("ff00::/8"), *Prefix::parse("fe80::/10")};
+/// kernel itself drops loopback and unspecified addresses, and TCP to any of these.
+const std::array<Prefix, 3>& out_of_scope() {
+  static const std::array<Prefix, 3> prefixes{*Prefix::parse("224.0.0.0/4"),
+                                              *Prefix::parse("255.255.255.255/32"),
+                                              *Prefix::parse("ff00::/8")};
   return prefixes;
+}
+/// This one, where all addresses are local, it would take.
+Prefix link_local6() {
+  return *Prefix::parse("fe80::/10");
 }
 
 }  // namespace
@@ -89,7 +93,12 @@ Table plan_veth_link(const VethLinkPolicy& policy) {
   Chain inner{"inner", Hook::prerouting, kPriorityMangle, {only_from(policy.inner)}};
   auto& rules = inner.rules;
   // TCP first: it is most of all packets, and each rule before costs all of them.
-  for (const Listeners& listeners : policy.listeners) rules.push_back(tcp_rule(listeners, Mark{}));
+  for (const Listeners& listeners : policy.listeners) {
+    if (listeners.family == Family::v6) {
+      rules.push_back(count_and("dropped_scope", MatchDestination{link_local6()}, Drop{}));
+    }
+    rules.push_back(tcp_rule(listeners, Mark{}));
+  }
   for (const Prefix& prefix : out_of_scope()) {
     rules.push_back(count_and("dropped_scope", MatchDestination{prefix}, Drop{}));
   }

@@ -28,11 +28,14 @@ Result<Fd> current_network_namespace();
 /// namespace.
 Result<Fd> open_network_namespace(const std::string& path_or_pid);
 
+bool same_network_namespace(const Fd& one, const Fd& other);
+
 /// Moves the calling thread. Needs CAP_SYS_ADMIN here and over the namespace.
 Result<> enter_network_namespace(const Fd& space);
 
 /// Calls `work` on a thread of its own that is in `space` (an empty Fd: the caller's namespace), so
-/// that whatever it enters, this thread stays where it is. An error when it cannot be entered.
+/// that whatever it enters, this thread stays where it is. An error when it cannot be entered, or
+/// with the text of what `work` has thrown.
 Result<> run_in_network_namespace(const Fd& space, const std::function<void()>& work);
 
 /// Moves the calling thread into a mount namespace of its own in which `target` shows the content

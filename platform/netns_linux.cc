@@ -5,10 +5,12 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <exception>
 #include <string>
 #include <thread>
 
@@ -70,6 +72,13 @@ Result<Fd> open_network_namespace(const std::string& path_or_pid) {
   return space;
 }
 
+bool same_network_namespace(const Fd& one, const Fd& other) {
+  struct stat first{};
+  struct stat second{};
+  return ::fstat(one.get(), &first) == 0 && ::fstat(other.get(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 Result<> enter_network_namespace(const Fd& space) {
   if (::setns(space.get(), CLONE_NEWNET) != 0) return last_error("setns(CLONE_NEWNET)");
   return {};
@@ -79,7 +88,12 @@ Result<> run_in_network_namespace(const Fd& space, const std::function<void()>& 
   Result<> entered;
   std::thread([&] {
     if (space) entered = enter_network_namespace(space);
-    if (entered) work();
+    if (!entered) return;
+    try {
+      work();
+    } catch (const std::exception& failure) {
+      entered = Error{failure.what()};
+    }
   }).join();
   return entered;
 }

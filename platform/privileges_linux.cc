@@ -10,7 +10,7 @@
 namespace hairpin::platform {
 
 Result<> drop_system_administration() {
-  // Refused without CAP_SETPCAP: then no program that we run could have gained it either.
+  // Refused without CAP_SETPCAP. We run no other program that could gain it from there.
   (void)::prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};

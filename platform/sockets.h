@@ -136,8 +136,8 @@ class DatagramBatch {
   bool full_ = false;
 };
 
-/// The payload of one segment above which a socket has refused to cut bursts itself; it belongs to
-/// the socket, whose path it describes.
+/// The size of datagrams from which on a socket was seen to take one at a time only (its path or
+/// its device cannot cut bursts), so that it is not asked each time. Kept beside the socket.
 struct SegmentLimit {
   std::size_t refused = std::size_t{1} << 16;  ///< Bytes: this size and larger ones go one by one.
 };

@@ -20,11 +20,12 @@ namespace hairpin::platform {
 
 namespace {
 
-constexpr int kListenBacklog = 4096;                // what somaxconn is since Linux 5.4
-constexpr int kUdpReceiveBuffer = 4 * 1024 * 1024;  // bytes; rides out a burst between two reads
-constexpr std::size_t kDatagramCapacity = 65536;    // bytes; no UDP payload is larger
-constexpr std::size_t kControlCapacity = 64;  // bytes; a sockaddr_in6 and a length, with headers
-constexpr std::size_t kMaxSegments = 64;      // UDP_MAX_SEGMENTS before Linux 6.9
+constexpr int kListenBacklog = 4096;              // what somaxconn is since Linux 5.4
+constexpr int kListenerBuffer = 4 * 1024 * 1024;  // bytes; rides out a burst between two reads
+constexpr int kOutboundBuffer = 1024 * 1024;      // bytes; there may be thousands of them
+constexpr std::size_t kDatagramCapacity = 65536;  // bytes; no UDP payload is larger
+constexpr std::size_t kControlCapacity = CMSG_SPACE(sizeof(sockaddr_in6)) + CMSG_SPACE(sizeof(int));
+constexpr std::size_t kMaxSegments = 64;  // UDP_MAX_SEGMENTS before Linux 6.9
 
 Result<> set(int socket, int level, int option, int value, const char* name) {
   if (::setsockopt(socket, level, option, &value, sizeof value) != 0) return last_error(name);
@@ -76,9 +77,9 @@ Result<> bind_any(int socket, Family family, std::uint16_t port) {
 
 /// Room for what arrives between two reads, and merged datagrams where the kernel has them. Both
 /// only make things faster: without, each datagram comes alone.
-void expect_bursts(int socket) {
-  if (!set(socket, SOL_SOCKET, SO_RCVBUFFORCE, kUdpReceiveBuffer, "SO_RCVBUFFORCE")) {
-    (void)set(socket, SOL_SOCKET, SO_RCVBUF, kUdpReceiveBuffer, "SO_RCVBUF");
+void expect_bursts(int socket, int buffer) {
+  if (!set(socket, SOL_SOCKET, SO_RCVBUFFORCE, buffer, "SO_RCVBUFFORCE")) {
+    (void)set(socket, SOL_SOCKET, SO_RCVBUF, buffer, "SO_RCVBUF");
   }
   (void)set(socket, SOL_UDP, UDP_GRO, 1, "UDP_GRO");
 }
@@ -125,7 +126,7 @@ Result<Fd> open_transparent_udp(const TransparentBinding& binding) {
                 ? set(socket, SOL_IP, IP_RECVORIGDSTADDR, 1, "IP_RECVORIGDSTADDR")
                 : set(socket, SOL_IPV6, IPV6_RECVORIGDSTADDR, 1, "IPV6_RECVORIGDSTADDR");
   if (!ok) return ok.error();
-  expect_bursts(socket);
+  expect_bursts(socket, kListenerBuffer);
   if (auto bound = bind_any(socket, family, 0); !bound) return bound.error();
   return fd;
 }
@@ -185,7 +186,7 @@ Result<> connect_outcome(int socket, const Endpoint& to) {
 Result<Fd> open_udp(Family family, const Binding& binding) {
   auto fd = open_outbound(family, SOCK_DGRAM, binding, true);
   if (!fd) return fd;
-  expect_bursts(fd->get());
+  expect_bursts(fd->get(), kOutboundBuffer);
   if (auto bound = bind_any(fd->get(), family, 0); !bound) return bound.error();
   return fd;
 }
@@ -305,14 +306,19 @@ Beside read_control(msghdr& message) {
   Beside beside;
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
        control = CMSG_NXTHDR(&message, control)) {
-    const bool v4 = control->cmsg_level == SOL_IP && control->cmsg_type == IP_ORIGDSTADDR;
-    const bool v6 = control->cmsg_level == SOL_IPV6 && control->cmsg_type == IPV6_ORIGDSTADDR;
-    if (v4 || v6) {
-      sockaddr_storage address{};
-      std::memcpy(&address, CMSG_DATA(control), v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+    const auto is = [control](int level, int type, std::size_t size) {
+      return control->cmsg_level == level && control->cmsg_type == type &&
+             control->cmsg_len >= CMSG_LEN(size);
+    };
+    sockaddr_storage address{};
+    int segment = 0;
+    if (is(SOL_IP, IP_ORIGDSTADDR, sizeof(sockaddr_in))) {
+      std::memcpy(&address, CMSG_DATA(control), sizeof(sockaddr_in));
       beside.destination = Endpoint::from_sockaddr(address);
-    } else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
-      int segment = 0;
+    } else if (is(SOL_IPV6, IPV6_ORIGDSTADDR, sizeof(sockaddr_in6))) {
+      std::memcpy(&address, CMSG_DATA(control), sizeof(sockaddr_in6));
+      beside.destination = Endpoint::from_sockaddr(address);
+    } else if (is(SOL_UDP, UDP_GRO, sizeof segment)) {
       std::memcpy(&segment, CMSG_DATA(control), sizeof segment);
       beside.segment = static_cast<std::size_t>(segment);
     }
@@ -424,13 +430,19 @@ Result<std::size_t> send_burst(int socket, std::span<const std::byte> header, co
   std::size_t at_once =
       std::min(kMaxSegments, each == 0 ? 1 : std::max(kMaxMessage / each, std::size_t{1}));
   if (each >= limit.refused) at_once = 1;
+  bool suspected = false;  // refused together; what a single one meets tells whether it was that
+  bool retried = false;
   for (std::size_t sent = 0; sent < burst.count;) {
     const std::size_t n = std::min(at_once, burst.count - sent);
     if (send_segments(socket, header, burst.part(sent, n), name, address_size) >= 0) {
+      if (suspected) limit.refused = each;
+      suspected = false;
       sent += n;
     } else if (n > 1 && cannot_segment(errno)) {
-      limit.refused = each;
+      suspected = true;
       at_once = 1;
+    } else if (errno != EAGAIN && !retried) {
+      retried = true;  // an ICMP error about an earlier datagram is told once, and nothing was sent
     } else if (sent > 0) {
       return sent;
     } else {

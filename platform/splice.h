@@ -19,6 +19,7 @@ struct Pipe {
   std::size_t capacity = 0;  ///< Bytes.
 };
 
+/// An error too when the kernel would give so small a pipe that copying is cheaper (ENOBUFS).
 Result<Pipe> open_pipe();
 
 /// Fills the pipe with what the socket has. Returns 0 at the end of the stream, EAGAIN when nothing
@@ -27,7 +28,8 @@ Result<std::size_t> splice_in(int socket, Pipe& pipe);
 Result<std::size_t> splice_out(Pipe& pipe, int socket);
 
 /// Keeps empty pipes for the next flow: making one costs two descriptors and some microseconds.
-/// For one thread.
+/// After a refusal (descriptors, fs.pipe-user-pages-soft) it asks the kernel again only now and
+/// then. For one thread.
 class PipePool {
  public:
   explicit PipePool(std::size_t keep) : keep_(keep) {}
@@ -38,6 +40,7 @@ class PipePool {
  private:
   std::vector<Pipe> idle_;
   std::size_t keep_;
+  unsigned refusals_left_ = 0;  ///< Until the kernel is asked again.
 };
 
 }  // namespace hairpin::platform

@@ -13,6 +13,8 @@ namespace {
 /// Measured from 64 KiB to 1 MiB, which is as much as fs.pipe-max-size allows by default: larger is
 /// cheaper.
 constexpr int kPipeSize = 1024 * 1024;
+constexpr int kSmallestPipe = 64 * 1024;   ///< Bytes: what is copied at once.
+constexpr unsigned kAskAgainAfter = 1000;  ///< Refusals.
 
 }  // namespace
 
@@ -20,10 +22,12 @@ Result<Pipe> open_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) return last_error("pipe2");
   Pipe pipe{Fd(ends[0]), Fd(ends[1]), 0, 0};
-  // Refused beyond fs.pipe-user-pages-soft for users without privilege: the default size works too.
+  // Refused to users without privilege who have many pipes (fs.pipe-user-pages-soft). The default
+  // works too; but for them it is two pages then.
   (void)::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, kPipeSize);
   const int capacity = ::fcntl(pipe.write_end.get(), F_GETPIPE_SZ);
-  pipe.capacity = capacity > 0 ? static_cast<std::size_t>(capacity) : 65536;
+  if (capacity < kSmallestPipe) return Error{"pipe2: the pipe is too small", ENOBUFS};
+  pipe.capacity = static_cast<std::size_t>(capacity);
   return pipe;
 }
 
@@ -45,7 +49,15 @@ Result<std::size_t> splice_out(Pipe& pipe, int socket) {
 }
 
 Result<Pipe> PipePool::acquire() {
-  if (idle_.empty()) return open_pipe();
+  if (idle_.empty()) {
+    if (refusals_left_ > 0) {
+      --refusals_left_;
+      return Error{"pipe2", ENOBUFS};
+    }
+    auto fresh = open_pipe();
+    if (!fresh) refusals_left_ = kAskAgainAfter;
+    return fresh;
+  }
   Pipe pipe = std::move(idle_.back());
   idle_.pop_back();
   return pipe;

@@ -25,6 +25,9 @@ Diagnosis diagnose(const Error& error) {
                 "(--device /dev/net/tun)"};
   }
   if (about(error, "IPv6 is disabled")) return {kExitMissing, text};
+  if (denied && about(error, "setns(")) {
+    return {kExitPermission, text + "; CAP_SYS_ADMIN is needed: run as root, or use --link tun"};
+  }
   if (about(error, "unshare(")) {
     if (denied || error.code == ENOSPC) {
       return {kExitPermission, text +

@@ -23,14 +23,13 @@ int fail(const Error& error) {
   return diagnosis.status;
 }
 
-Result<std::vector<stack::Link>> open_here(const config::Config& config, const RunOptions& options,
+Result<std::vector<stack::Link>> open_here(const config::Config& config, Mark own_mark,
                                            unsigned workers) {
   const auto handed = platform::tun_fd_from_environment();
   if (!handed) return handed.error();
-  const Mark mark = options.netns.empty() ? config.route.default_mark : Mark{};
   std::vector<stack::Link> links;
   for (const config::TunInbound& inbound : config.inbounds) {
-    stack::LinkOptions wanted{inbound, workers, mark, -1};
+    stack::LinkOptions wanted{inbound, workers, own_mark, -1};
     if (links.empty()) wanted.adopt_fd = *handed;  // the environment has room for one
     auto link = stack::open_link(wanted);
     if (!link) {
@@ -42,20 +41,26 @@ Result<std::vector<stack::Link>> open_here(const config::Config& config, const R
   return links;
 }
 
+/// The namespace that was asked for; empty when it is our own, by whatever name.
+Result<Fd> other_namespace(const std::string& netns) {
+  if (netns.empty()) return Fd();
+  auto space = platform::open_network_namespace(netns);
+  if (!space) return std::move(space.error()).in("--netns");
+  const auto ours = platform::current_network_namespace();
+  if (!ours) return ours.error();
+  if (platform::same_network_namespace(*space, *ours)) return Fd();
+  return space;
+}
+
 /// On a thread of its own: making a link enters other namespaces, and the workers' sockets belong
 /// where this process was started.
-Result<std::vector<stack::Link>> open_links(const config::Config& config, const RunOptions& options,
+Result<std::vector<stack::Link>> open_links(const config::Config& config, const Fd& space,
                                             unsigned workers) {
-  Fd space;
-  if (!options.netns.empty()) {
-    auto opened = platform::open_network_namespace(options.netns);
-    if (!opened) return std::move(opened.error()).in("--netns");
-    space = std::move(*opened);
-  }
+  const Mark own_mark = space ? Mark{} : config.route.default_mark;
   Result<std::vector<stack::Link>> links = Error{};
-  auto entered = platform::run_in_network_namespace(
-      space, [&] { links = open_here(config, options, workers); });
-  if (!entered) return std::move(entered.error()).in("--netns " + options.netns);
+  auto done = platform::run_in_network_namespace(
+      space, [&] { links = open_here(config, own_mark, workers); });
+  if (!done) return std::move(done.error()).in("--netns");
   return links;
 }
 
@@ -72,7 +77,9 @@ int run(const config::Config& config, const RunOptions& options) {
     log::warn("{}", limit.error().text());
   }
   const unsigned workers = default_workers();
-  auto links = open_links(config, options, workers);
+  const auto space = other_namespace(options.netns);
+  if (!space) return fail(space.error());
+  auto links = open_links(config, *space, workers);
   if (!links) return fail(links.error());
   // Namespaces are made: from here on CAP_NET_ADMIN does (marks, and removing at the end).
   if (auto dropped = platform::drop_system_administration(); !dropped) {
@@ -82,7 +89,7 @@ int run(const config::Config& config, const RunOptions& options) {
   for (const stack::Link& link : *links) descriptions.push_back(stack::describe(link));
 
   std::atomic<bool> lost = false;
-  Engine engine(config, std::move(*links), workers, options.netns.empty(), [&lost] {
+  Engine engine(config, std::move(*links), workers, !*space, [&lost] {
     if (lost.exchange(true)) return;
     log::error("the interface was removed by somebody else; stopping");
     ::kill(::getpid(), SIGTERM);

@@ -121,7 +121,8 @@ Result<> send_link(int socket, const Result<Link>& link) {
   }
   for (const IpAddr& address : link->addresses) json["addresses"].push_back(address.text());
   if (bundle.numbers.size() > kMaxDescriptors) {
-    return Error{"too many queues to hand over: run on fewer CPUs (taskset)", E2BIG};
+    return send_link(socket,
+                     Error{"too many queues to hand over: run on fewer CPUs (taskset)", E2BIG});
   }
   return send_message(socket, json.dump(), bundle.numbers);
 }

@@ -23,8 +23,9 @@ Result<Link> open_either(const LinkOptions& options) {
     if (link) link->why = "a TUN was handed over";
     return link;
   }
-  auto veth = open_veth_link(options);
-  if (veth || !veth_unavailable(veth.error())) return veth;
+  bool refused = false;
+  auto veth = open_veth_link(options, &refused);
+  if (veth || !refused) return veth;
   auto tun = open_tun_link(options);
   if (!tun) return std::move(tun.error()).in("no veth (" + veth.error().text() + "), no TUN");
   tun->why = "no veth: " + veth.error().text();
@@ -39,7 +40,7 @@ Result<Link> open_link(const LinkOptions& options) {
       return open_either(options);
     case config::LinkKind::veth:
       if (options.adopt_fd >= 0) return Error{"link is \"veth\", but a TUN was handed over"};
-      return open_veth_link(options);
+      return open_veth_link(options, nullptr);
     case config::LinkKind::tun:
       break;
   }

@@ -56,6 +56,7 @@ struct TunParts {
 };
 
 struct VethParts {
+  Fd space;                           ///< The private namespace.
   std::vector<Fd> packet_sockets;     ///< On the inner end, one per worker.
   Fd guard;                           ///< Tells when the veth is removed.
   Fd private_nft;                     ///< Owns the private namespace's table.

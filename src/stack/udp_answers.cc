@@ -84,7 +84,9 @@ void UdpAnswers::answer(const Endpoint& from, const Endpoint& to, const platform
   for (std::size_t sent = 0; sent < burst.count;) {
     // The packet around a burst has 16 bits for its length, as any other.
     const std::size_t room = burst.size == 0 ? 1 : (kNoMtu - headers) / burst.size;
-    const std::size_t n = std::min({kMaxPieces, room, burst.count - sent});
+    std::size_t n = std::min({kMaxPieces, room, burst.count - sent});
+    // An empty datagram adds nothing to a packet that is cut by sizes: it goes alone.
+    if (n > 1 && burst.size_of(sent + n - 1) == 0) --n;
     if (n > 1 && fits && frame_.segments && send_merged(from, to, burst.part(sent, n))) {
       sent += n;
     } else {
@@ -99,7 +101,8 @@ bool UdpAnswers::send_merged(const Endpoint& from, const Endpoint& to,
   // they are and are gathered by the kernel.
   const std::size_t start = burst.offset;
   const auto packet = nat::prepend_udp_headers(burst.memory, start, burst.total(), from, to,
-                                               static_cast<std::uint16_t>(next_id_++));
+                                               static_cast<std::uint16_t>(next_id_));
+  next_id_ += static_cast<std::uint32_t>(burst.count);  // each datagram gets one of its own
   const auto head = frame(packet, nat::Coverage::pseudo_only, burst.size);
   std::array<iovec, kMaxPieces + 1> parts;
   std::size_t used = 0;
@@ -117,7 +120,7 @@ bool UdpAnswers::send_merged(const Endpoint& from, const Endpoint& to,
     frame_.segments = false;
     return false;
   }
-  worker_.counters.add(Count::tun_write_error);
+  worker_.counters.add(Count::tun_write_error, burst.count);
   return true;
 }
 

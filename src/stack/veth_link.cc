@@ -48,7 +48,8 @@ platform::MacAddress random_address() {
   return address;
 }
 
-/// Puts the calling thread back where it was, on every way out.
+/// Puts the calling thread back where it was, on every way out. That this is allowed was tried
+/// before it left.
 class Return {
  public:
   explicit Return(const Fd& home) : home_(home) {}
@@ -100,21 +101,12 @@ Result<> furnish(Link& link, VethParts& parts, const LinkOptions& options, IfInd
   auto owner = nft::apply(nft::plan_veth_link(policy));
   if (!owner) return owner.error();
   parts.private_nft = std::move(*owner);
-  for (unsigned i = 0; i < options.workers; ++i) {
-    auto socket = platform::open_packet_socket(inner);
-    if (!socket) return socket.error();
-    parts.packet_sockets.push_back(std::move(*socket));
-  }
   auto guard = platform::open_device_guard(inner);
   if (!guard) return guard.error();
   parts.guard = std::move(*guard);
   auto statistics = platform::IpStatistics::open();
   if (!statistics) return statistics.error();
   parts.statistics = std::move(*statistics);
-  auto remover = platform::Remover::open();
-  if (!remover) return remover.error();
-  link.remover = std::move(*remover);
-  link.device = inner;
   return {};
 }
 
@@ -131,76 +123,87 @@ Result<> settle_outer(Link& link, const LinkOptions& options, IfIndex outer) {
   return platform::wait_for_carrier(outer);
 }
 
-}  // namespace
-
-bool veth_unavailable(const Error& error) {
-  switch (error.code) {
-    case EPERM:
-    case EACCES:
-    case ENOSYS:
-    case EOPNOTSUPP:
-    case ENOSPC:  // user.max_net_namespaces
-      return error.what.find("setns(") != std::string::npos ||
-             error.what.find("unshare(") != std::string::npos ||
-             error.what.find("make veth") != std::string::npos ||
-             error.what.find("socket(AF_PACKET)") != std::string::npos;
-    default:
-      return false;
+/// Makes the veth and furnishes the private namespace. Requires: the calling thread is in it.
+Result<> build_inside(Link& link, VethParts& parts, const LinkOptions& options, const Fd& home,
+                      platform::Veth& veth, bool* refused) {
+  const std::string& name = options.inbound.interface_name;
+  auto remover = platform::Remover::open();
+  if (!remover) return remover.error();
+  auto space = platform::current_network_namespace();
+  if (!space) return space.error();
+  auto made =
+      platform::create_veth({name.empty() ? kNamePattern : name, home, kInnerName, parts.address});
+  if (!made && made.error().code == EEXIST) {
+    *refused = false;
+    return Error{"interface " + name + " exists already", EBUSY};
   }
+  if (!made) return made.error();
+  veth = *made;
+  parts.space = std::move(*space);
+  link.remover = std::move(*remover);
+  link.device = veth.inner;
+  for (unsigned i = 0; i < options.workers; ++i) {
+    auto socket = platform::open_packet_socket(veth.inner);
+    if (!socket) return socket.error();
+    parts.packet_sockets.push_back(std::move(*socket));
+  }
+  *refused = false;
+  return furnish(link, parts, options, veth.inner);
 }
 
-Result<Link> open_veth_link(const LinkOptions& options) {
+/// Both ends are up now; the inner one must be ready too.
+Result<> wait_inside(IfIndex inner, const Link& link, const Fd& home) {
+  const Fd& space = std::get<VethParts>(link.parts).space;
+  if (auto entered = platform::enter_network_namespace(space); !entered) return entered;
+  const Return back(home);
+  return platform::wait_for_carrier(inner);
+}
+
+Result<> guard_against_loops(Link& link, Mark own_mark) {
+  const nft::Table table{
+      nft::table_name(link.name), true, {nft::plan_loop_guard(link.name, own_mark)}, {}};
+  auto owner = nft::apply(table);
+  if (!owner) return owner.error();
+  link.nft_owner = std::move(*owner);
+  return {};
+}
+
+}  // namespace
+
+Result<Link> open_veth_link(const LinkOptions& options, bool* refused) {
+  bool ignored = false;
+  if (refused == nullptr) refused = &ignored;
+  *refused = false;
+  const std::string& name = options.inbound.interface_name;
+  if (name.size() >= IFNAMSIZ) {
+    return Error{"interface name " + name + " (at most 15 characters)", ENAMETOOLONG};
+  }
   Link link;
   auto& parts = link.parts.emplace<VethParts>();
   parts.mtu = mtu_of(options.inbound);
   parts.address = random_address();
   for (const Prefix& prefix : options.inbound.address) link.addresses.push_back(prefix.address);
-  if (options.inbound.interface_name.size() >= IFNAMSIZ) {
-    return Error{"interface name " + options.inbound.interface_name + " (at most 15 characters)",
-                 ENAMETOOLONG};
-  }
 
+  *refused = true;  // what fails from here on is not allowed, or not there
   auto home = platform::current_network_namespace();
   if (!home) return home.error();
+  // Entering where we are changes nothing, and tells whether there is a way back: in a user
+  // namespace of its own a process may leave a network namespace that it may not enter.
+  if (auto back = platform::enter_network_namespace(*home); !back) return back.error();
+  if (auto entered = platform::enter_private_network_namespace(); !entered) return entered.error();
+  Result<> made;
   platform::Veth veth;
-  Fd inside;
   {
-    if (auto entered = platform::enter_private_network_namespace(); !entered) {
-      return entered.error();
-    }
     const Return back(*home);
-    auto space = platform::current_network_namespace();
-    if (!space) return space.error();
-    inside = std::move(*space);
-    const std::string& name = options.inbound.interface_name;
-    auto made = platform::create_veth(
-        {name.empty() ? kNamePattern : name, *home, kInnerName, parts.address});
-    if (!made && made.error().code == EEXIST) {
-      return Error{"interface " + name + " exists already", EBUSY};
-    }
-    if (!made) return made.error();
-    veth = *made;
-    if (auto done = furnish(link, parts, options, veth.inner); !done) return done.error();
+    made = build_inside(link, parts, options, *home, veth, refused);
   }
-  // From here on the namespace would live on for a moment after an error, with its device.
-  const auto undone = [&](Error error) {
+  // The namespace, and so the interface, would live on for a moment after an error.
+  if (made) made = settle_outer(link, options, veth.outer);
+  if (made) made = wait_inside(veth.inner, link, *home);
+  if (made && options.own_mark) made = guard_against_loops(link, options.own_mark);
+  if (!made) {
     close_link(link);
-    return error;
-  };
-  if (auto done = settle_outer(link, options, veth.outer); !done) return undone(done.error());
-  {
-    if (auto entered = platform::enter_network_namespace(inside); !entered) {
-      return undone(entered.error());
-    }
-    const Return back(*home);
-    if (auto up = platform::wait_for_carrier(veth.inner); !up) return undone(up.error());
-  }
-  if (options.own_mark) {
-    const nft::Table table{
-        nft::table_name(link.name), true, {nft::plan_loop_guard(link.name, options.own_mark)}, {}};
-    auto owner = nft::apply(table);
-    if (!owner) return undone(owner.error());
-    link.nft_owner = std::move(*owner);
+    return made.error();
   }
   return link;
 }

@@ -24,10 +24,8 @@
 namespace hairpin::stack {
 
 /// Sets all of it up, or nothing of it; the calling thread is in the namespace where it was before.
-/// Errors that tell that this link cannot be had here: `veth_unavailable`.
-Result<Link> open_veth_link(const LinkOptions& options);
-
-/// The kernel or our rights do not allow a veth link; a TUN link may do.
-bool veth_unavailable(const Error& error);
+/// After an error `refused` (may be null) tells whether the kernel or our rights do not allow such
+/// a link here at all, so that a TUN link may do.
+Result<Link> open_veth_link(const LinkOptions& options, bool* refused);
 
 }  // namespace hairpin::stack

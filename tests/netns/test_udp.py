@@ -1,6 +1,7 @@
 """UDP through the TUN and the kernel's stack. Topology: see lab.py."""
 
 import errno
+import random
 import select
 import socket
 import threading
@@ -164,6 +165,52 @@ class Exchange(UdpTest):
                     payload = bytes(i % 251 for i in range(50_000))
                     answer, _ = self.ask(self.client(ns, family), payload, (target, 7))
                     self.assertTrue(answer == payload)
+
+    def check_bursts(self, targets, *outbounds):
+        """Many datagrams at once, of one size and of mixed ones, empty ones among them, each in a system call
+        of its own or cut by the kernel: all come back, as they were and in their order."""
+        UDP_SEGMENT = 103
+        count = 60  # of 700 bytes: the 212,992 bytes of buffer that dante and the clients have hold 92
+        hairpin = self.lab.hairpin(*outbounds, level="info")
+        rng = random.Random(3)
+        for target in targets:
+            self.echo(target)
+            family = socket.AF_INET6 if ":" in target else socket.AF_INET
+            for ns in ("router", "client"):
+                for sizes in ([700] * count, [rng.choice((0, 1, 40, 700, 1200)) for _ in range(count)],
+                              [100, 0] * (count // 2), [1200] * 20 + [3] + [1200] * 20):
+                    with self.subTest(target=target, ns=ns, sizes=sizes[:4]):
+                        sock = self.client(ns, family)
+                        sent = [b"%03d" % i + rng.randbytes(size) if size else b"" for i, size in enumerate(sizes)]
+                        # While the outbound is being opened only so many are kept.
+                        self.assertEqual(self.ask(sock, b"first", (target, 7))[0], b"first")
+                        for payload in sent:
+                            sock.sendto(payload, (target, 7))
+                        got = []
+                        try:
+                            while len(got) < len(sent):
+                                got.append(sock.recv(65535))
+                        except TimeoutError:
+                            pass
+                        self.assertTrue(got == sent, f"{len(got)} of {len(sent)} datagrams, first difference at "
+                                        f"{next((i for i, (a, b) in enumerate(zip(got, sent)) if a != b), None)}")
+                with self.subTest(target=target, ns=ns, cut_by="the kernel"):
+                    sock = self.client(ns, family)
+                    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 900)
+                    whole = rng.randbytes(900 * 40 + 17)
+                    sock.sendto(whole, (target, 7))
+                    self.assertTrue(b"".join(sock.recv(65535) for _ in range(41)) == whole)
+        counters = hairpin.counters()
+        self.assertEqual(counters["udp_in"], counters["udp_out"])
+        self.assertNotIn("udp_send_failed", counters)
+        self.assertNotIn("tun_write_error", counters)
+
+    def test_bursts(self):
+        self.check_bursts((TARGET4, TARGET6))
+
+    def test_bursts_through_dante(self):
+        self.lab.dante()
+        self.check_bursts((TARGET4,), SOCKS)
 
     def test_empty_datagram(self):
         self.lab.hairpin()
