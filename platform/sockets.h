@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/strong.h"
+#include "platform/congestion.h"
 
 namespace hairpin::platform {
 
@@ -56,7 +57,8 @@ Result<Accepted> accept_tcp(int listener);
 
 /// Starts a connection. It is up, or has failed, when the socket becomes writable:
 /// `connect_outcome`.
-Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding);
+Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding,
+                             const Congestion& congestion = {});
 /// Error with the code of the failed connect, empty when connected.
 Result<> connect_outcome(int socket, const Endpoint& to);
 

@@ -106,9 +106,8 @@ Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16
   if (auto ok = set(fd->get(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"); !ok) return ok.error();
   set_no_delay(fd->get());
   set_urgent_inline(fd->get());
-  // The way to the client is this host or its own network. A congestion control that paces, as
-  // BBR, sets a timer for each packet on it, which was measured to cost a fifth of the throughput.
-  // What the kernel does not have is left at its default.
+  // The way to the client is this host or its own network (platform/congestion.h). What the kernel
+  // does not have is left at its default.
   constexpr std::string_view kCongestion = "cubic";
   (void)::setsockopt(fd->get(), IPPROTO_TCP, TCP_CONGESTION, kCongestion.data(),
                      kCongestion.size());
@@ -164,10 +163,12 @@ Result<Accepted> accept_tcp(int listener) {
   return Accepted{std::move(fd), Endpoint::from_sockaddr(peer)};
 }
 
-Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding) {
+Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding,
+                             const Congestion& congestion) {
   auto fd = open_outbound(to.address.family(), SOCK_STREAM, binding, !to.address.is_loopback());
   if (!fd) return std::move(fd.error()).in("connect " + to.text());
   set_no_delay(fd->get());
+  congestion.begin(fd->get());
   sockaddr_storage address{};
   const socklen_t size = to.to_sockaddr(address);
   if (::connect(fd->get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 &&

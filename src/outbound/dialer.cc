@@ -7,7 +7,7 @@
 namespace hairpin::outbound {
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options) {
-  auto fd = platform::start_connect_tcp(to, options.binding);
+  auto fd = platform::start_connect_tcp(to, options.binding, options.congestion);
   if (!fd) co_return fd.error();
   LoopGuard::Entry guard;
   if (const auto local = platform::local_endpoint(fd->get())) {
@@ -22,6 +22,7 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
   if (ec) co_return Error{"connect " + to.text(), ECANCELED};
   auto outcome = platform::connect_outcome(connection.socket.native_handle(), to);
   if (!outcome) co_return outcome.error();
+  options.congestion.settle(connection.socket.native_handle());
   co_return connection;
 }
 

@@ -25,6 +25,7 @@ struct Connection {
 struct DialOptions {
   platform::Binding binding;
   config::Duration connect_timeout;
+  platform::Congestion congestion;
 };
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);

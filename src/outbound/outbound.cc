@@ -33,13 +33,15 @@ struct Maker {
 std::vector<std::unique_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
                                                       bool mark_sockets) {
   std::vector<std::unique_ptr<Outbound>> outbounds;
+  const auto congestion = platform::Congestion::of_system();
   for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
     const config::Outbound& outbound = config.outbounds[i];
     const std::string tag =
         outbound.tag.empty() ? "outbounds[" + std::to_string(i) + "]" : outbound.tag;
     const Mark mark = outbound.dial.routing_mark.value_or(config.route.default_mark);
     const DialOptions options{{mark_sockets ? mark : Mark{}, outbound.dial.bind_interface},
-                              outbound.dial.connect_timeout};
+                              outbound.dial.connect_timeout,
+                              congestion};
     outbounds.push_back(std::visit(Maker{tag, worker, options}, outbound.kind));
   }
   return outbounds;

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -13,8 +14,8 @@ import threading
 import time
 import unittest
 
-from lab import (CLIENT4, CLOSED4, DEAD4, DEVICES, LabTest, OTHER4, PROXY4, PROXY6, TARGET4, TARGET6, TUN4, main, need,
-                 wait_for)
+from lab import (CLIENT4, CLOSED4, DEAD4, DEVICES, LabTest, OTHER4, PROXY4, PROXY6, ROUTER4, TARGET4, TARGET6, TUN4,
+                 main, need, wait_for)
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 
@@ -398,6 +399,42 @@ class Bytes(LabTest):
         client.sendall(b"hi")
         self.assertEqual(client.recv(100), b"")
         thread.join()
+
+
+class Congestion(LabTest):
+    """Where the system's default paces (BBR), a connection to what is near does not."""
+
+    def setUp(self):
+        super().setUp()
+        self.lab.run("router", "sysctl", "-qw", "net.ipv4.tcp_congestion_control=bbr", check=False)
+        self.default = self.lab.run("router", "sysctl", "-n", "net.ipv4.tcp_congestion_control").stdout.strip()
+        self.listener = self.lab.listen(TARGET4, 7)
+
+    def check(self, expected):
+        """What the connection uses that hairpin opens for the next client."""
+        client = self.lab.socket("client")
+        client.connect((TARGET4, 7))
+        pattern = re.compile(rf"{re.escape(ROUTER4)}:\d+ +{re.escape(TARGET4)}:7\b.*\n\s+(\w+)")
+        client.sendall(b"settled, when this has arrived")
+        served, _ = self.listener.accept()
+        self.assertTrue(served.recv(10))
+        shown = self.lab.run("router", "ss", "-ntiH", "state", "established").stdout
+        served.close()
+        self.assertEqual(pattern.findall(shown), [expected], shown)
+
+    def test_near(self):
+        self.lab.hairpin()
+        self.check("cubic" if self.default.startswith("bbr") else self.default)
+
+    def test_far(self):
+        self.lab.hairpin()
+        # 100 kbit/s and a full queue: what the server answers takes its time.
+        self.lab.run("server", "tc", "qdisc", "add", "dev", "s0", "root", "tbf", "rate", "100kbit", "burst", "1600",
+                     "latency", "200ms")
+        filler = self.lab.udp("server")
+        for _ in range(20):
+            filler.sendto(bytes(1000), (ROUTER4, 9))
+        self.check(self.default)
 
 
 class Endings(LabTest):
