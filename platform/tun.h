@@ -17,9 +17,17 @@ struct TunOptions {
   bool segment_udp = true;  ///< Ask for UDP segmentation too (Linux 6.2 and later).
 };
 
+/// Descriptors are non-blocking and close-on-exec.
+///
+/// The packets of one flow must be read from one queue only, or two threads overtake each other.
+/// The kernel chooses the queue by a hash of the flow, which is steady; but it changes its mind to
+/// the queue on which it last saw an answer *written* (tun_flow_update). A queue that is detached
+/// (TUNSETQUEUE) is not read from and takes no part in that, but can be written to as before: where
+/// there are several queues, all writes go to such a one.
 struct Tun {
   std::string name;
-  std::vector<Fd> queues;  ///< Non-blocking, close-on-exec.
+  std::vector<Fd> queues;
+  Fd writer;
   bool vnet_header = false;
   bool segments_tcp = false;  ///< Packets up to 64 KiB of several segments may be read.
   bool segments_udp = false;

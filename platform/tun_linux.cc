@@ -43,6 +43,23 @@ Result<Fd> open_queue(const TunOptions& options, std::string& name) {
   return fd;
 }
 
+Result<Fd> duplicate(int fd) {
+  Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return last_error("fcntl(F_DUPFD_CLOEXEC)");
+  return copy;
+}
+
+Result<Fd> open_writer(const Tun& tun, const TunOptions& options) {
+  if (tun.queues.size() == 1) return duplicate(tun.queues.front().get());
+  std::string name = tun.name;
+  auto writer = open_queue(options, name);
+  if (!writer) return writer;
+  ifreq request{};
+  request.ifr_flags = IFF_DETACH_QUEUE;
+  if (::ioctl(writer->get(), TUNSETQUEUE, &request) != 0) return last_error("TUNSETQUEUE");
+  return writer;
+}
+
 /// Offloads are a property of the device, set through any queue. Each step down is what an older
 /// kernel can do.
 void request_offloads(Tun& tun, bool udp) {
@@ -76,6 +93,9 @@ Result<Tun> open_tun(const TunOptions& options) {
     if (!queue) return queue.error();
     tun.queues.push_back(std::move(*queue));
   }
+  auto writer = open_writer(tun, options);
+  if (!writer) return writer.error();
+  tun.writer = std::move(*writer);
   if (options.vnet_header) request_offloads(tun, options.segment_udp);
   return tun;
 }
@@ -102,9 +122,12 @@ Result<Tun> adopt_tun(int fd, const std::string& name) {
       ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
     return last_error("fcntl " + what);
   }
+  auto writer = duplicate(fd);
+  if (!writer) return writer.error();
   Tun tun;
   tun.name = actual;
   tun.queues.emplace_back(fd);
+  tun.writer = std::move(*writer);
   tun.vnet_header = (flags & IFF_VNET_HDR) != 0;
   if (tun.vnet_header) {
     int size = 10;  // the layout that nat::VnetHeader has

@@ -13,8 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// SCM_MAX_FD of the kernel. A TUN link on 32 CPUs needs 2·32 queues, 2·(32+32) listeners, one
-/// table.
+/// SCM_MAX_FD of the kernel. A TUN link on 32 CPUs needs 2·(32+1) queues, 2·(32+32) listeners,
+/// one table.
 constexpr std::size_t kMaxDescriptors = 253;
 constexpr std::size_t kMaxText = 64 * 1024;  // bytes
 
@@ -35,6 +35,7 @@ class Bundle {
 Json tun_json(const platform::Tun& tun, Bundle& bundle) {
   return {{"name", tun.name},
           {"queues", bundle.put(tun.queues)},
+          {"writer", bundle.put(tun.writer)},
           {"vnet_header", tun.vnet_header},
           {"segments_tcp", tun.segments_tcp},
           {"segments_udp", tun.segments_udp}};
@@ -65,6 +66,7 @@ platform::Tun tun_from(const Json& json, Unbundle& bundle) {
   platform::Tun tun;
   tun.name = json["name"];
   tun.queues = bundle.take(json["queues"]);
+  tun.writer = bundle.take_one();
   tun.vnet_header = json["vnet_header"];
   tun.segments_tcp = json["segments_tcp"];
   tun.segments_udp = json["segments_udp"];

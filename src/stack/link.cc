@@ -104,12 +104,13 @@ std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Wo
   auto& [outer, inner] = std::get<TunParts>(link.parts);
   // A device that was handed over may have fewer queues than there are workers. The others still
   // need it to answer UDP, but do not read from it.
-  const bool reads = index < outer.queues.size();
+  const auto share = [index](platform::Tun& tun) {
+    return Pump::Device{index < tun.queues.size() ? std::move(tun.queues[index]) : Fd(),
+                        duplicate(tun.writer)};
+  };
   return std::make_unique<Pump>(
       worker, *capture.translator, link.addresses,
-      Pump::Devices{reads ? std::move(outer.queues[index]) : duplicate(outer.queues.front()),
-                    reads ? std::move(inner.queues[index]) : duplicate(inner.queues.front()),
-                    outer.vnet_header, outer.segments_udp, reads},
+      Pump::Devices{share(outer), share(inner), outer.vnet_header, outer.segments_udp},
       std::move(lost));
 }
 

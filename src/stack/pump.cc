@@ -22,39 +22,45 @@ Pump::Pump(Worker& worker, const nat::Translator& translator, std::vector<IpAddr
            Devices devices, Lost lost)
     : worker_(worker),
       translator_(translator),
-      outer_{Descriptor(worker.executor(), devices.outer.release()), true},
-      inner_{Descriptor(worker.executor(), devices.inner.release()), false},
+      outer_(side_of(std::move(devices.outer), true)),
+      inner_(side_of(std::move(devices.inner), false)),
       header_(devices.vnet_header ? sizeof(nat::VnetHeader) : 0),
       // A packet that is written to a TUN arrives whatever its size: the MTU is for the other way.
-      answers_(worker, outer_.device.native_handle(),
+      answers_(worker, outer_.writer.get(),
                {devices.vnet_header, devices.segments_udp, {}, UdpAnswers::kNoMtu},
                std::move(addresses)),
       frame_(kFrame),
-      reads_(devices.read),
       lost_(std::move(lost)) {}
 
+Pump::Side Pump::side_of(Device device, bool is_outer) {
+  Side side{{}, std::move(device.writer), is_outer};
+  if (device.queue) side.queue.emplace(worker_.executor(), device.queue.release());
+  return side;
+}
+
 void Pump::start() {
-  if (!reads_) return;
-  wait(outer_);
-  wait(inner_);
+  if (outer_.queue) wait(outer_);
+  if (inner_.queue) wait(inner_);
 }
 
 void Pump::stop() {
   stopped_ = true;
   boost::system::error_code ignored;
-  outer_.device.close(ignored);
-  inner_.device.close(ignored);
+  for (Side* side : {&outer_, &inner_}) {
+    if (side->queue) side->queue->close(ignored);
+    side->writer.reset();
+  }
 }
 
 void Pump::wait(Side& side) {
-  side.device.async_wait(Wait::wait_read, [this, &side](const boost::system::error_code& ec) {
+  side.queue->async_wait(Wait::wait_read, [this, &side](const boost::system::error_code& ec) {
     if (!ec && !stopped_) drain(side);
   });
 }
 
 void Pump::drain(Side& side) {
   for (int i = 0; i < kPackets; ++i) {
-    const ssize_t size = ::read(side.device.native_handle(), frame_.data(), frame_.size());
+    const ssize_t size = ::read(side.queue->native_handle(), frame_.data(), frame_.size());
     if (size < 0) {
       if (errno == EAGAIN || errno == EINTR) return wait(side);
       // The device does not exist any more (EBADFD, EFAULT): waiting would return at once, for
@@ -83,13 +89,12 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
   }
   switch (verdict) {
     case nat::Verdict::forward:
-      return write((side.is_outer ? inner_ : outer_).device,
-                   frame.first(header_ + packet.bytes().size()));
+      return write(side.is_outer ? inner_ : outer_, frame.first(header_ + packet.bytes().size()));
     case nat::Verdict::echo: {
       const bool pending = header_ != 0 && (nat::header_at<const nat::VnetHeader>(frame).flags &
                                             nat::VnetHeader::kNeedsChecksum) != 0;
       nat::make_echo_reply(packet, pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
-      return write(outer_.device, frame.first(header_ + packet.bytes().size()));
+      return write(outer_, frame.first(header_ + packet.bytes().size()));
     }
     case nat::Verdict::unreachable:
       return answers_.refuse(packet, nat::Refusal::administrator);
@@ -102,8 +107,8 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
   }
 }
 
-void Pump::write(Descriptor& device, std::span<const std::byte> frame) {
-  if (::write(device.native_handle(), frame.data(), frame.size()) < 0) {
+void Pump::write(const Side& side, std::span<const std::byte> frame) {
+  if (::write(side.writer.get(), frame.data(), frame.size()) < 0) {
     worker_.counters.add(Count::tun_write_error);
   }
 }

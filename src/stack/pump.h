@@ -6,6 +6,7 @@
 // read and one write for some forty segments.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "base/asio.h"
@@ -19,12 +20,15 @@ namespace hairpin::stack {
 
 class Pump final : public Port {
  public:
+  struct Device {
+    Fd queue;   ///< Empty: there are fewer queues than workers, and others read them.
+    Fd writer;  ///< Not empty.
+  };
   struct Devices {
-    Fd outer;
-    Fd inner;
+    Device outer;
+    Device inner;
     bool vnet_header = false;   ///< Both devices have one.
     bool segments_udp = false;  ///< The outer device takes bursts in one packet.
-    bool read = true;           ///< Not only written to.
   };
 
   /// The translator must outlive the pump.
@@ -38,13 +42,15 @@ class Pump final : public Port {
  private:
   /// The two directions have the same shape.
   struct Side {
-    Descriptor device;
+    std::optional<Descriptor> queue;
+    Fd writer;
     bool is_outer;
   };
+  Side side_of(Device device, bool is_outer);
   void wait(Side& side);
   void drain(Side& side);
   void handle(Side& side, std::span<std::byte> frame);
-  void write(Descriptor& device, std::span<const std::byte> frame);
+  void write(const Side& side, std::span<const std::byte> frame);
 
   Worker& worker_;
   const nat::Translator& translator_;
@@ -53,7 +59,6 @@ class Pump final : public Port {
   std::size_t header_;  ///< Bytes before each packet.
   UdpAnswers answers_;
   std::vector<std::byte> frame_;
-  bool reads_;
   bool stopped_ = false;
   Lost lost_;
 };

@@ -75,6 +75,22 @@ class Limits(LabTest):
             del self.lab.sockets[-100:]
         self.assertEqual(sum(map(self.alive, held)), 200)
 
+    def test_data_right_behind_the_handshake(self):
+        """One thread may not overtake another with packets of one flow: the kernel resets a connection
+        whose first data is handled beside the end of its handshake. Many, because few show it."""
+        Peer(self.lab, TARGET4)
+        self.lab.hairpin(level="info")
+        code = f"""
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held = []
+for number in range(4000):
+    sock = socket.create_connection(("{TARGET4}", 7)); sock.send(b"x")
+    if sock.recv(1) != b"x": sys.exit(f"connection {{number}}: ended")
+    held.append(sock)
+"""
+        self.lab.run("router", "python3", "-c", code)
+
     SHORT = int(os.environ.get("HAIRPIN_SHORT_FLOWS", "5000"))
 
     def test_nine_thousand_five_hundred_flows(self):

@@ -277,6 +277,14 @@ class Rules(LabTest):
         self.assertEqual(loader.wait(), 0)
         self.assertEqual(self.lab.run("router", "nft", "list", "ruleset").stdout, "")
 
+    def test_a_flow_stays_on_its_queue(self):
+        """Two threads that read packets of one flow would overtake each other. The kernel moves a flow to the
+        queue on which it is answered; what we write to must not count as one."""
+        done = self.lab.run("client", os.environ["HAIRPIN_TUN_QUEUES"]).stdout
+        writer, queue = map(int, re.fullmatch(r"writer (\d+), queue (\d+) of 200\n", done).groups())
+        self.assertEqual(writer, 0, done)
+        self.assertGreater(queue, 100, done)  # or else there was nothing to see
+
     def test_own_traffic_is_refused_on_the_outer_device(self):
         """The administrator routes everything into the interface, our own connections too."""
         self.lab.nginx()
