@@ -98,7 +98,7 @@ Result<stack::Link> set_up_namespace(const config::Config& config, unsigned work
     const IpAddr any =
         family.family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{});
     platform::Route route{{any, 0}, *index, platform::kMainTable};
-    // Pacing packets that do not leave this host only costs (platform/sockets_linux.cc). EINVAL:
+    // Pacing packets that do not leave this host only costs (platform/congestion.h). EINVAL:
     // the kernel has no such congestion control.
     route.congestion = "cubic";
     auto routed = platform::add_route(route);
