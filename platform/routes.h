@@ -2,6 +2,7 @@
 // that it can be told from everybody else's, now and after a crash.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,16 +25,34 @@ struct Route {
   std::string congestion = {};  ///< Of TCP sockets that use the route; empty: the system's.
 };
 
-/// Packets that match all given conditions look up `table`.
+enum class RuleAction : std::uint8_t {
+  lookup,       ///< In `table`; goes on to the next rule when nothing is found there.
+  go_to,        ///< On with the first rule of priority `target`, which is a later one.
+  unreachable,  ///< The sender is told so.
+  nothing,      ///< Goes on: somewhere for `go_to` to arrive.
+};
+
+/// What happens to packets that match all given conditions (rules of rtnetlink(7), ip-rule(8)).
 struct Rule {
   Family family = Family::v4;
-  RulePriority priority;
-  Mark mark;                    ///< Whole value; 0 matches any.
-  std::string input_interface;  ///< Empty matches any.
-  TableId table;
+  RulePriority priority = {};
+  Mark mark = {};                     ///< 0 matches any.
+  std::uint32_t mark_mask = ~0U;      ///< Of the packet's mark, before it is compared.
+  std::string input_interface = {};   ///< Empty matches any; "lo" is what this host sends.
+  std::optional<Prefix> source = {};  ///< 0.0.0.0/32: a socket that is not bound to an address.
+  std::optional<Prefix> destination = {};
+  std::optional<UidRange> users = {};  ///< Of the sending socket. Forwarded packets are root's.
+  std::optional<std::uint16_t> not_to_port = {};  ///< Matches what goes to any other port.
+  RuleAction action = RuleAction::lookup;
+  TableId table = {};            ///< Of `lookup`.
+  bool without_default = false;  ///< A default route found in `table` does not count.
+  RulePriority target = {};      ///< Of `go_to`.
 
   friend bool operator==(const Rule&, const Rule&) = default;
 };
+
+/// The rule in the words of ip-rule(8), without "ip rule add".
+std::string text(const Rule& rule);
 
 /// `main`, where the administrator's routes are.
 inline constexpr TableId kMainTable{254};
@@ -47,7 +66,19 @@ Result<> add_rule(const Rule& rule);
 /// our own.
 Result<> remove_local_rule(Family family);
 
-/// Rules with our protocol number, of both families.
+/// A rule that is there. What others have made may say more than `Rule` can.
+struct ListedRule {
+  Rule rule;
+  std::uint8_t protocol =
+      0;  ///< Who made it: kRouteProtocol, or a number of /etc/iproute2/rt_protos.
+};
+
+/// All rules of both families.
+Result<std::vector<ListedRule>> list_rules();
+/// Those with our protocol number.
 Result<std::vector<Rule>> own_rules();
+
+/// Whether a table holds any route of either family.
+Result<bool> has_routes(TableId table);
 
 }  // namespace hairpin::platform

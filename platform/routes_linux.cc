@@ -3,6 +3,8 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
+#include <cstring>
+
 #include "platform/netlink.h"
 #include "platform/remover.h"
 
@@ -15,51 +17,143 @@ std::uint8_t address_family(Family family) {
 }
 
 std::string describe(const Rule& rule) {
-  std::string text = "rule " + std::to_string(rule.priority.value()) + ":";
-  if (!rule.input_interface.empty()) text += " iif " + rule.input_interface;
-  if (rule.mark) text += " fwmark " + std::to_string(rule.mark.value());
-  text += " lookup " + std::to_string(rule.table.value());
-  return text + (rule.family == Family::v4 ? " (IPv4)" : " (IPv6)");
+  return "rule " + text(rule) + (rule.family == Family::v4 ? " (IPv4)" : " (IPv6)");
+}
+
+void fill_action(NetlinkMessage& message, const Rule& rule) {
+  switch (rule.action) {
+    case RuleAction::lookup:
+      message.put_u32(FRA_TABLE, rule.table.value());
+      if (rule.without_default) message.put_u32(FRA_SUPPRESS_PREFIXLEN, 0);
+      break;
+    case RuleAction::go_to:
+      message.put_u32(FRA_GOTO, rule.target.value());
+      break;
+    case RuleAction::unreachable:
+    case RuleAction::nothing:
+      break;
+  }
+}
+
+std::uint8_t action_number(RuleAction action) {
+  switch (action) {
+    case RuleAction::lookup:
+      return FR_ACT_TO_TBL;
+    case RuleAction::go_to:
+      return FR_ACT_GOTO;
+    case RuleAction::unreachable:
+      return FR_ACT_UNREACHABLE;
+    case RuleAction::nothing:
+      return FR_ACT_NOP;
+  }
+  return FR_ACT_UNSPEC;
 }
 
 void fill(NetlinkMessage& message, const Rule& rule) {
   auto& header = message.header<fib_rule_hdr>();
   header.family = address_family(rule.family);
-  header.action = FR_ACT_TO_TBL;
+  header.action = action_number(rule.action);
+  if (rule.not_to_port) header.flags |= FIB_RULE_INVERT;
+  if (rule.source) header.src_len = static_cast<std::uint8_t>(rule.source->length);
+  if (rule.destination) header.dst_len = static_cast<std::uint8_t>(rule.destination->length);
   message.put_u32(FRA_PRIORITY, rule.priority.value());
-  message.put_u32(FRA_TABLE, rule.table.value());
   message.put_u8(FRA_PROTOCOL, kRouteProtocol);
-  if (rule.mark) message.put_u32(FRA_FWMARK, rule.mark.value());
+  fill_action(message, rule);
+  if (rule.source && rule.source->length != 0) message.put(FRA_SRC, rule.source->address);
+  if (rule.destination && rule.destination->length != 0) {
+    message.put(FRA_DST, rule.destination->address);
+  }
+  if (rule.mark) {
+    message.put_u32(FRA_FWMARK, rule.mark.value());
+    message.put_u32(FRA_FWMASK, rule.mark_mask);
+  }
   if (!rule.input_interface.empty()) message.put_text(FRA_IIFNAME, rule.input_interface);
+  if (rule.users) {
+    const fib_rule_uid_range range{rule.users->first, rule.users->last};
+    message.put_bytes(FRA_UID_RANGE, &range, sizeof range);
+  }
+  if (rule.not_to_port) {
+    const fib_rule_port_range range{*rule.not_to_port, *rule.not_to_port};
+    message.put_bytes(FRA_DPORT_RANGE, &range, sizeof range);
+  }
 }
 
-std::optional<Rule> read_rule(const nlmsghdr& answer, Family family) {
-  Rule rule;
+template <class T>
+T value_of(const nlattr& attribute) {
+  T value{};
+  std::memcpy(&value, mnl_attr_get_payload(&attribute), sizeof value);
+  return value;
+}
+
+Prefix prefix_of(const nlattr& attribute, unsigned length) {
+  const auto* bytes = static_cast<const std::byte*>(mnl_attr_get_payload(&attribute));
+  return {IpAddr::from_wire({bytes, mnl_attr_get_payload_len(&attribute)}), length};
+}
+
+RuleAction action_of(const fib_rule_hdr& header) {
+  switch (header.action) {
+    case FR_ACT_GOTO:
+      return RuleAction::go_to;
+    case FR_ACT_UNREACHABLE:
+      return RuleAction::unreachable;
+    case FR_ACT_NOP:
+      return RuleAction::nothing;
+    default:
+      return RuleAction::lookup;
+  }
+}
+
+ListedRule read_rule(const nlmsghdr& answer, Family family) {
+  const auto& header = *static_cast<const fib_rule_hdr*>(mnl_nlmsg_get_payload(&answer));
+  ListedRule listed;
+  Rule& rule = listed.rule;
   rule.family = family;
-  bool ours = false;
+  rule.action = action_of(header);
   for_each_attribute(answer, sizeof(fib_rule_hdr), [&](const nlattr& attribute) {
     switch (mnl_attr_get_type(&attribute)) {
       case FRA_PROTOCOL:
-        ours = mnl_attr_get_u8(&attribute) == kRouteProtocol;
+        listed.protocol = mnl_attr_get_u8(&attribute);
         break;
       case FRA_PRIORITY:
         rule.priority = RulePriority{mnl_attr_get_u32(&attribute)};
         break;
       case FRA_TABLE:
-        rule.table = TableId{mnl_attr_get_u32(&attribute)};
+        if (rule.action == RuleAction::lookup) rule.table = TableId{mnl_attr_get_u32(&attribute)};
+        break;
+      case FRA_SUPPRESS_PREFIXLEN:
+        rule.without_default = mnl_attr_get_u32(&attribute) == 0;
+        break;
+      case FRA_GOTO:
+        rule.target = RulePriority{mnl_attr_get_u32(&attribute)};
+        break;
+      case FRA_SRC:
+        rule.source = prefix_of(attribute, header.src_len);
+        break;
+      case FRA_DST:
+        rule.destination = prefix_of(attribute, header.dst_len);
         break;
       case FRA_FWMARK:
         rule.mark = Mark{mnl_attr_get_u32(&attribute)};
         break;
+      case FRA_FWMASK:
+        rule.mark_mask = mnl_attr_get_u32(&attribute);
+        break;
       case FRA_IIFNAME:
         rule.input_interface = mnl_attr_get_str(&attribute);
+        break;
+      case FRA_UID_RANGE: {
+        const auto range = value_of<fib_rule_uid_range>(attribute);
+        rule.users = UidRange{range.start, range.end};
+        break;
+      }
+      case FRA_DPORT_RANGE:
+        rule.not_to_port = value_of<fib_rule_port_range>(attribute).start;
         break;
       default:
         break;
     }
   });
-  if (!ours) return std::nullopt;
-  return rule;
+  return listed;
 }
 
 }  // namespace
@@ -135,20 +229,48 @@ Result<> Remover::remove(IfIndex device) {
   return removed;
 }
 
-Result<std::vector<Rule>> own_rules() {
+Result<std::vector<ListedRule>> list_rules() {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
-  std::vector<Rule> rules;
+  std::vector<ListedRule> rules;
   for (const Family family : {Family::v4, Family::v6}) {
     NetlinkMessage message(RTM_GETRULE, 0);
     message.header<fib_rule_hdr>().family = address_family(family);
     auto dumped = netlink->dump(message, "list rules", [&](const nlmsghdr& answer) {
-      if (auto rule = read_rule(answer, family)) rules.push_back(*rule);
+      rules.push_back(read_rule(answer, family));
     });
     // A kernel without IPv6 answers EAFNOSUPPORT or EOPNOTSUPP: it has no such rules.
     if (!dumped && family == Family::v4) return dumped.error();
   }
   return rules;
+}
+
+Result<std::vector<Rule>> own_rules() {
+  const auto listed = list_rules();
+  if (!listed) return listed.error();
+  std::vector<Rule> rules;
+  for (const ListedRule& entry : *listed) {
+    if (entry.protocol == kRouteProtocol) rules.push_back(entry.rule);
+  }
+  return rules;
+}
+
+Result<bool> has_routes(TableId table) {
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  bool found = false;
+  for (const Family family : {Family::v4, Family::v6}) {
+    NetlinkMessage message(RTM_GETROUTE, 0);
+    message.header<rtmsg>().rtm_family = address_family(family);
+    auto dumped = netlink->dump(message, "list routes", [&](const nlmsghdr& answer) {
+      for_each_attribute(answer, sizeof(rtmsg), [&](const nlattr& attribute) {
+        if (mnl_attr_get_type(&attribute) != RTA_TABLE) return;
+        found = found || mnl_attr_get_u32(&attribute) == table.value();
+      });
+    });
+    if (!dumped && family == Family::v4) return dumped.error();
+  }
+  return found;
 }
 
 }  // namespace hairpin::platform

@@ -93,6 +93,10 @@ struct Perform {
     std::printf("%s: valid\n", check.source.file.c_str());
     return app::kExitOk;
   }
+  int operator()(const cli::Plan& plan) const {
+    const auto config = load(plan.source);
+    return config ? app::plan(*config) : app::kExitConfig;
+  }
   int operator()(const cli::Exec& exec) const {
     auto options = exec.options;
     if (!options.contains("log")) options["log"]["level"] = "error";  // the command has the stage

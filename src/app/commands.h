@@ -17,6 +17,9 @@ struct RunOptions {
 /// counters to the log.
 int run(const config::Config& config, const RunOptions& options);
 
+/// Prints what `run` would do to the host's routing.
+int plan(const config::Config& config);
+
 struct ExecOptions {
   std::vector<std::string> command;  ///< At least one word.
   std::vector<IpAddr> dns;           ///< Name servers for the command; empty: the system's.

@@ -95,9 +95,7 @@ Result<stack::Link> set_up_namespace(const config::Config& config, unsigned work
   const auto index = platform::interface_index(link->name);
   if (!index) return index.error();
   for (const stack::FamilyListeners& family : link->listeners) {
-    const IpAddr any =
-        family.family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{});
-    platform::Route route{{any, 0}, *index, platform::kMainTable};
+    platform::Route route{everything(family.family), *index, platform::kMainTable};
     // Pacing packets that do not leave this host only costs (platform/congestion.h). EINVAL:
     // the kernel has no such congestion control.
     route.congestion = "cubic";

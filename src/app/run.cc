@@ -9,6 +9,7 @@
 #include "app/diagnose.h"
 #include "app/engine.h"
 #include "base/log.h"
+#include "host/apply.h"
 #include "platform/netns.h"
 #include "platform/privileges.h"
 #include "platform/sockets.h"
@@ -23,22 +24,47 @@ int fail(const Error& error) {
   return diagnosis.status;
 }
 
-Result<std::vector<stack::Link>> open_here(const config::Config& config, Mark own_mark,
-                                           unsigned workers) {
+/// What has been made in the namespace of the interfaces.
+struct Made {
+  std::vector<stack::Link> links;
+  std::vector<host::Applied> routing;
+
+  void unroute() {
+    for (host::Applied& applied : routing) applied.remove();
+    routing.clear();
+  }
+};
+
+Result<> make_one(const stack::LinkOptions& options, const std::vector<Mark>& own_marks,
+                  Made& made) {
+  auto link = stack::open_link(options);
+  if (!link) return link.error();
+  made.links.push_back(std::move(*link));
+  if (!options.inbound.auto_route.enabled) return {};
+  const stack::Link& open = made.links.back();
+  auto applied = host::apply(
+      host::make_plan({open.name, open.addresses, own_marks, options.inbound.auto_route}));
+  if (!applied) return applied.error();
+  made.routing.push_back(std::move(*applied));
+  return {};
+}
+
+Result<Made> make_here(const config::Config& config, bool same_namespace, unsigned workers) {
   const auto handed = platform::tun_fd_from_environment();
   if (!handed) return handed.error();
-  std::vector<stack::Link> links;
+  const Mark own_mark = same_namespace ? config.route.default_mark : Mark{};
+  const auto own_marks = same_namespace ? config::marks_of(config) : std::vector<Mark>{};
+  Made made;
   for (const config::TunInbound& inbound : config.inbounds) {
-    stack::LinkOptions wanted{inbound, workers, own_mark, -1};
-    if (links.empty()) wanted.adopt_fd = *handed;  // the environment has room for one
-    auto link = stack::open_link(wanted);
-    if (!link) {
-      for (const stack::Link& open : links) stack::close_link(open);
-      return link.error();
+    stack::LinkOptions options{inbound, workers, own_mark, -1};
+    if (made.links.empty()) options.adopt_fd = *handed;  // the environment has room for one
+    if (auto done = make_one(options, own_marks, made); !done) {
+      made.unroute();
+      for (const stack::Link& open : made.links) stack::close_link(open);
+      return done.error();
     }
-    links.push_back(std::move(*link));
   }
-  return links;
+  return made;
 }
 
 /// The namespace that was asked for; empty when it is our own, by whatever name.
@@ -54,14 +80,12 @@ Result<Fd> other_namespace(const std::string& netns) {
 
 /// On a thread of its own: making a link enters other namespaces, and the workers' sockets belong
 /// where this process was started.
-Result<std::vector<stack::Link>> open_links(const config::Config& config, const Fd& space,
-                                            unsigned workers) {
-  const Mark own_mark = space ? Mark{} : config.route.default_mark;
-  Result<std::vector<stack::Link>> links = Error{};
-  auto done = platform::run_in_network_namespace(
-      space, [&] { links = open_here(config, own_mark, workers); });
+Result<Made> make_links(const config::Config& config, const Fd& space, unsigned workers) {
+  Result<Made> made = Error{};
+  auto done =
+      platform::run_in_network_namespace(space, [&] { made = make_here(config, !space, workers); });
   if (!done) return std::move(done.error()).in("--netns");
-  return links;
+  return made;
 }
 
 }  // namespace
@@ -79,17 +103,17 @@ int run(const config::Config& config, const RunOptions& options) {
   const unsigned workers = default_workers();
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
-  auto links = open_links(config, *space, workers);
-  if (!links) return fail(links.error());
+  auto made = make_links(config, *space, workers);
+  if (!made) return fail(made.error());
   // Namespaces are made: from here on CAP_NET_ADMIN does (marks, and removing at the end).
   if (auto dropped = platform::drop_system_administration(); !dropped) {
     log::warn("{}", dropped.error().text());
   }
   std::vector<std::string> descriptions;
-  for (const stack::Link& link : *links) descriptions.push_back(stack::describe(link));
+  for (const stack::Link& link : made->links) descriptions.push_back(stack::describe(link));
 
   std::atomic<bool> lost = false;
-  Engine engine(config, std::move(*links), workers, !*space, [&lost] {
+  Engine engine(config, std::move(made->links), workers, !*space, [&lost] {
     if (lost.exchange(true)) return;
     log::error("the interface was removed by somebody else; stopping");
     ::kill(::getpid(), SIGTERM);
@@ -102,9 +126,26 @@ int run(const config::Config& config, const RunOptions& options) {
     log::info("counters: {}", engine.counters());
     if (number != SIGUSR1) break;
   }
+  made->unroute();  // first: what comes from now on goes its usual way
   engine.stop();
   log::info("stopped");
   return lost ? kExitFailure : kExitOk;
+}
+
+int plan(const config::Config& config) {
+  for (const config::TunInbound& inbound : config.inbounds) {
+    const bool named = !inbound.interface_name.empty();
+    const std::string name = named ? inbound.interface_name : "DEVICE";
+    std::vector<IpAddr> addresses;
+    for (const Prefix& prefix : inbound.address) addresses.push_back(prefix.address);
+    std::printf("# %s%s\n", inbound.tag.empty() ? "tun" : inbound.tag.c_str(),
+                inbound.auto_route.enabled ? "" : ": auto_route is off");
+    if (!inbound.auto_route.enabled) continue;
+    const auto plan =
+        host::make_plan({name, addresses, config::marks_of(config), inbound.auto_route});
+    std::fputs(host::render(plan).c_str(), stdout);
+  }
+  return kExitOk;
 }
 
 }  // namespace hairpin::app

@@ -166,4 +166,8 @@ std::size_t EndpointHash::operator()(const Endpoint& endpoint) const noexcept {
   return hash;
 }
 
+Prefix everything(Family family) {
+  return {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), 0};
+}
+
 }  // namespace hairpin

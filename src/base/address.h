@@ -70,6 +70,9 @@ struct Prefix {
   friend auto operator<=>(const Prefix&, const Prefix&) = default;
 };
 
+/// 0.0.0.0/0 or ::/0.
+Prefix everything(Family family);
+
 /// Where a packet comes from or goes to. `port` is in host order.
 struct Endpoint {
   IpAddr address;

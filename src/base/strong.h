@@ -24,4 +24,12 @@ using TableId = Strong<std::uint32_t, struct TableTag>;          ///< A kernel r
 using RulePriority = Strong<std::uint32_t, struct PriorityTag>;  ///< Of an `ip rule`; low is first.
 using IfIndex = Strong<int, struct IfIndexTag>;                  ///< 0 is none.
 
+/// Users, from the first to the last, both meant.
+struct UidRange {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+
+  friend constexpr auto operator<=>(const UidRange&, const UidRange&) = default;
+};
+
 }  // namespace hairpin

@@ -19,10 +19,11 @@ struct CommandInfo {
   const char* summary;
 };
 
-constexpr std::array<CommandInfo, 4> kCommands{{
+constexpr std::array<CommandInfo, 5> kCommands{{
     {"run", "[-c FILE | options]", "bring the interface up and serve what is routed to it"},
     {"exec", "[options] [--] COMMAND [ARG]...",
      "run a command whose only way to the network is hairpin"},
+    {"plan", "[-c FILE | options]", "print what run would do to the routing of this host"},
     {"check", "-c FILE", "tell all that is wrong with a configuration"},
     {"version", "", "print the version and the libraries in use"},
 }};
@@ -54,7 +55,7 @@ void add_interface_options(po::options_description& options) {
 
 po::options_description options_of(std::string_view command) {
   po::options_description options("Options");
-  if (command == "run") {
+  if (command == "run" || command == "plan") {
     options.add_options()("config,c", named<std::string>("FILE"),
                           "configuration, see hairpin-config(5); - is standard input");
     add_interface_options(options);
@@ -62,8 +63,13 @@ po::options_description options_of(std::string_view command) {
                           "of the interface (default: the kernel chooses)")(
         "mark", named<std::string>("MARK"),
         "on outbound sockets, to keep them out of the interface (default 0x2024)")(
-        "netns", named<std::string>("PATH|PID"),
-        "make the interface in this network namespace, for instance a container's");
+        "auto-route", "route the traffic of this host and of those behind it to the interface")(
+        "strict-route", "with --auto-route: what the interface has no address for is unreachable");
+    if (command == "run") {
+      options.add_options()("netns", named<std::string>("PATH|PID"),
+                            "make the interface in this network namespace, for instance a "
+                            "container's");
+    }
   } else if (command == "exec") {
     add_interface_options(options);
     options.add_options()("dns", named<std::vector<std::string>>("ADDRESS")->composing(),
@@ -107,6 +113,8 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
   if (given.count("link") != 0) tun["link"] = given["link"].as<std::string>();
   if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
+  if (given.count("auto-route") != 0) tun["auto_route"] = true;
+  if (given.count("strict-route") != 0) tun["strict_route"] = true;
   nlohmann::json config{{"inbounds", nlohmann::json::array({tun})}};
   if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
   if (given.count("mark") != 0) config["route"]["default_mark"] = given["mark"].as<std::string>();
@@ -131,7 +139,8 @@ Result<Command> make_run(const CommandInfo& info, const po::variables_map& given
       return usage(info, "--netns: expected a path or the number of a process");
   }
   if (given.count("config") != 0) {
-    for (const char* other : {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark"}) {
+    for (const char* other : {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark",
+                              "auto-route", "strict-route"}) {
       if (given.count(other) == 0) continue;
       return usage(info, std::string("--") + other + " cannot be combined with --config");
     }
@@ -207,6 +216,11 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
   if (given.count("help") != 0) return Command(Help{help_of(info)});
   if (name == "run") return make_run(info, given);
   if (name == "exec") return make_exec(info, given, std::move(command));
+  if (name == "plan") {
+    auto run = make_run(info, given);
+    if (!run) return run.error();
+    return Command(Plan{std::get<Run>(std::move(*run)).source});
+  }
   if (name == "check") {
     if (given.count("config") == 0) return usage(info, "--config is missing");
     return Command(Check{{given["config"].as<std::string>(), {}}});

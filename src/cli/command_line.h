@@ -28,6 +28,9 @@ struct Run {
 struct Check {
   Source source;
 };
+struct Plan {
+  Source source;
+};
 struct Exec {
   nlohmann::json options;
   std::vector<IpAddr> dns;
@@ -38,7 +41,7 @@ struct Help {
   std::string text;
 };
 
-using Command = std::variant<Run, Check, Exec, Version, Help>;
+using Command = std::variant<Run, Check, Plan, Exec, Version, Help>;
 
 /// Requires: argv as main() gets it. An error is wrong usage, told in one sentence.
 Result<Command> parse(int argc, const char* const* argv);

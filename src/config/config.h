@@ -33,6 +33,20 @@ enum class LinkKind : std::uint8_t {
   tun,        ///< Two TUN devices and the translator.
 };
 
+/// Which of the host's traffic is routed to the interface, and by what.
+struct AutoRoute {
+  bool enabled = false;
+  bool strict = false;  ///< A family that the interface does not carry is unreachable.
+  TableId table{2022};
+  RulePriority first_rule{9000};
+  std::vector<Prefix> route_address;  ///< Empty: everything.
+  std::vector<Prefix> route_exclude_address;
+  std::vector<std::string> include_interface;  ///< Empty: all.
+  std::vector<std::string> exclude_interface;
+  std::vector<UidRange> include_uid;  ///< Empty: all.
+  std::vector<UidRange> exclude_uid;
+};
+
 struct TunInbound {
   std::string tag;
   LinkKind link = LinkKind::automatic;
@@ -42,6 +56,7 @@ struct TunInbound {
   Duration udp_timeout = std::chrono::minutes(5);         ///< Of two-way associations.
   Duration tcp_idle_timeout = std::chrono::minutes(124);  ///< RFC 5382, REQ-5.
   std::size_t udp_nat_max = 8192;                         ///< Associations per worker.
+  AutoRoute auto_route;
 };
 /// As sing-box on Linux. Any value costs the same here: the virtio header carries 64 KiB at once.
 inline constexpr unsigned kDefaultMtu = 65535;
@@ -129,5 +144,8 @@ struct Config {
   std::vector<Outbound> outbounds;  ///< At least one; the first is the default.
   Route route;
 };
+
+/// The marks of all outbound sockets, each once.
+std::vector<Mark> marks_of(const Config& config);
 
 }  // namespace hairpin::config

@@ -46,10 +46,6 @@ bool has_family(const std::vector<IpAddr>& addresses, Family family) {
   return std::ranges::any_of(addresses, [family](const IpAddr& a) { return a.family() == family; });
 }
 
-Prefix everything(Family family) {
-  return {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), 0};
-}
-
 unsigned mtu_of(const config::TunInbound& inbound) {
   return inbound.mtu == 0 ? config::kDefaultMtu : inbound.mtu;
 }

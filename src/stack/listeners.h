@@ -15,8 +15,6 @@ Result<FamilyListeners> open_listeners(const platform::TransparentBinding& bindi
 Result<nft::Listeners> ports_of(const FamilyListeners& sockets);
 
 bool has_family(const std::vector<IpAddr>& addresses, Family family);
-/// 0.0.0.0/0 or ::/0.
-Prefix everything(Family family);
 /// The MTU in force, after the default.
 unsigned mtu_of(const config::TunInbound& inbound);
 

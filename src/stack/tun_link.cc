@@ -18,6 +18,7 @@ namespace {
 /// number of instances can run side by side. "HP" keeps clear of the small numbers people choose.
 constexpr std::uint32_t kNumberBase = 0x48500000;
 constexpr std::uint32_t kDeliverBit = 0x01000000;  ///< Tells the table for local delivery.
+constexpr std::uint32_t kNumberMask = 0xfef00000;  ///< What is the same in all of them.
 constexpr std::uint32_t kMaxIndex = 0x000fffff;    ///< What the base leaves free.
 
 /// Before all rules that people write, which must not see translated packets: only "local" (0) is
@@ -94,6 +95,7 @@ void remove_stale_rules(platform::Remover& remover) {
   const auto rules = platform::own_rules();
   if (!rules) return;
   for (const platform::Rule& rule : *rules) {
+    if ((rule.table.value() & kNumberMask) != kNumberBase) continue;  // not a link's
     const std::uint32_t index = rule.table.value() & kMaxIndex;
     std::array<char, IFNAMSIZ> name{};
     if (if_indextoname(index, name.data()) != nullptr) continue;
@@ -112,8 +114,12 @@ Result<> add_policy_routing(Family family, const platform::Tun& inner, IfIndex i
   if (auto ok = platform::add_route({everything(family), index, deliver, true}); !ok) return ok;
   if (auto ok = platform::add_route({everything(family), index, answer, false}); !ok) return ok;
   const std::array<platform::Rule, 2> wanted{{
-      {family, kDeliverPriority, mark, inner.name, deliver},
-      {family, kAnswerPriority, mark, "", answer},
+      {.family = family,
+       .priority = kDeliverPriority,
+       .mark = mark,
+       .input_interface = inner.name,
+       .table = deliver},
+      {.family = family, .priority = kAnswerPriority, .mark = mark, .table = answer},
   }};
   for (const platform::Rule& rule : wanted) {
     if (auto ok = platform::add_rule(rule); !ok) return ok;

@@ -76,7 +76,10 @@ Result<> route(Family family, IfIndex inner, unsigned mtu) {
   if (!ok) return ok;
   ok = platform::add_route({everything(family), *loopback, platform::kLocalTable, true});
   if (!ok) return ok;
-  ok = platform::add_rule({family, kFirst, Mark{}, kInnerName, platform::kLocalTable});
+  ok = platform::add_rule({.family = family,
+                           .priority = kFirst,
+                           .input_interface = kInnerName,
+                           .table = platform::kLocalTable});
   if (!ok) return ok;
   return platform::remove_local_rule(family);
 }

@@ -18,7 +18,8 @@ MAY = {
     "src/relay": {"src/flow", "src/outbound", "platform"},
     "src/dispatch": {"src/config", "src/flow", "src/route", "src/outbound", "src/relay", "nat", "platform"},
     "src/stack": {"src/config", "src/flow", "src/dispatch", "nat", "nft", "platform"},
-    "src/app": {"src/config", "src/flow", "src/route", "src/dispatch", "src/stack", "nat", "platform"},
+    "src/host": {"src/config", "platform", "nft"},
+    "src/app": {"src/config", "src/flow", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "platform"},
     "src/cli": {"src/config"},
     "src": {"src/app", "src/cli", "src/config"},
 }

@@ -152,95 +152,105 @@ TEST(Config, EachProblem) {
            R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields +
            "}]}}";
   };
-  for (const Row& row : std::vector<Row>{
-           {"[]", "1:1: expected an object with \"inbounds\" and \"outbounds\"\n"},
-           {"{}", ": \"inbounds\" is missing: one of type \"tun\" is needed\n"},
-           {R"({"inbounds": [{"type": "tun"}]})",
-            "inbounds[0]: \"address\" is missing, for example [\"172.18.0.1/30\", "
-            "\"fdfe:dcba:9876::1/126\"]\n"},
-           {R"({"inbounds": [{}]})", "inbounds[0]: \"type\" is missing: \"tun\"\n"},
-           {R"({"inbounds": [3]})", "inbounds[0]: expected an object, got 3\n"},
-           {R"({"inbounds": [)" + kTun + R"(], "log": {"level": "info", "level": "warn"}})",
-            "log.level: stands twice in this object\n"},
-           {tun(R"("address": ["224.0.0.1/4"])"),
-            "inbounds[0].address: stands twice in this object\n"
-            "inbounds[0].address: 224.0.0.1/4 is no address for an interface\n"},
-           {tun(R"("interface_name": "much-too-long-a-name")"),
-            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
-           {tun(R"("interface_name": "a/b")"),
-            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
-           {tun(R"("stack": "gvisor")"),
-            "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
-           {outbound(R"("type": "socks", "server": "h", "server_port": 1, "username": "u",
+  for (
+      const Row& row : std::vector<Row>{
+          {"[]", "1:1: expected an object with \"inbounds\" and \"outbounds\"\n"},
+          {"{}", ": \"inbounds\" is missing: one of type \"tun\" is needed\n"},
+          {R"({"inbounds": [{"type": "tun"}]})",
+           "inbounds[0]: \"address\" is missing, for example [\"172.18.0.1/30\", "
+           "\"fdfe:dcba:9876::1/126\"]\n"},
+          {R"({"inbounds": [{}]})", "inbounds[0]: \"type\" is missing: \"tun\"\n"},
+          {R"({"inbounds": [3]})", "inbounds[0]: expected an object, got 3\n"},
+          {R"({"inbounds": [)" + kTun + R"(], "log": {"level": "info", "level": "warn"}})",
+           "log.level: stands twice in this object\n"},
+          {tun(R"("address": ["224.0.0.1/4"])"),
+           "inbounds[0].address: stands twice in this object\n"
+           "inbounds[0].address: 224.0.0.1/4 is no address for an interface\n"},
+          {tun(R"("interface_name": "much-too-long-a-name")"),
+           "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
+          {tun(R"("interface_name": "a/b")"),
+           "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
+          {tun(R"("stack": "gvisor")"), "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
+          {outbound(R"("type": "socks", "server": "h", "server_port": 1, "username": "u",
                         "pipeline": true)"),
-            "outbounds[0].pipeline: cannot be had with a password\n"},
-           {tun(R"("link": "bridge")"),
-            "inbounds[0].link: expected \"auto\", \"veth\" or \"tun\", got \"bridge\"\n"},
-           {tun(R"("mtu": 1279)"),
-            "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
-           {tun(R"("mtu": "1500")"),
-            "inbounds[0].mtu: expected a number from 1280 to 65535, got \"1500\"\n"},
-           {tun(R"("udp_timeout": 5)"),
-            "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", "
-            "got 5\n"},
-           {tun(R"("auto_route": true)"),
-            "inbounds[0].auto_route: unknown field; known here: type tag interface_name address "
-            "mtu stack link "
-            "udp_timeout udp_nat_max tcp_idle_timeout\n"},
-           {outbound(R"("tag": "x")"),
-            "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
-           {outbound(R"("type": "socks")"),
-            "outbounds[0]: \"server\" is missing\noutbounds[0]: \"server_port\" is missing\n"},
-           {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
-            "outbounds[0].server_port: expected a number from 1 to 65535, got 0\n"},
-           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "version": "4a")"),
-            "outbounds[0].version: expected \"5\" (versions 4 and 4a are not supported), got "
-            "\"4a\"\n"},
-           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "password": "x")"),
-            "outbounds[0]: \"password\" needs a \"username\"\n"},
-           {outbound(R"("type": "socks", "server": "a", "server_port": 1, "username": ")" +
-                     std::string(256, 'u') + "\""),
-            "outbounds[0].username: is longer than 255 bytes\n"},
-           {outbound(R"("type": "direct", "server": "a")"),
-            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
-            "connect_timeout\n"},
-           {outbound(R"("type": "direct", "routing_mark": -1)"),
-            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
-            "\"0x2024\", got -1\n"},
-           {outbound(R"("type": "direct", "routing_mark": "0x1g")"),
-            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
-            "\"0x2024\", got "
-            "\"0x1g\"\n"},
-           {rule(R"("outbound": "out")"),
-            "route.rules[0]: has no condition: it would match every flow\n"},
-           {rule(R"("port": 80)"), "route.rules[0]: \"outbound\" is missing\n"},
-           {rule(R"("port": 80, "outbound": "oud")"),
-            "route.rules[0].outbound: no outbound has the tag \"oud\"; did you mean \"out\"?\n"},
-           {rule(R"("port": 80, "action": "reject", "outbound": "out")"),
-            "route.rules[0]: \"reject\" takes no \"outbound\"\n"},
-           {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
-            "route.rules[0]: \"method\" needs action \"reject\"\n"},
-           {rule(R"("port": 80, "action": "sniff")"),
-            "route.rules[0].action: expected \"route\" or \"reject\", got \"sniff\"\n"},
-           {rule(R"("port": [80, 70000], "outbound": "out")"),
-            "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
-           {rule(R"("port_range": "9:8", "outbound": "out")"),
-            "route.rules[0].port_range: expected a range of ports such as \"1000:2000\", \":3000\" "
-            "or \"4000:\", got "
-            "\"9:8\"\n"},
-           {rule(R"("ip_cidr": "1.2.3.4/33", "outbound": "out")"),
-            "route.rules[0].ip_cidr: expected an address with a length such as \"172.18.0.1/30\", "
-            "got "
-            "\"1.2.3.4/33\"\n"},
-           {rule(R"("network": "icmp", "outbound": "out")"),
-            "route.rules[0].network: expected \"tcp\" or \"udp\", got \"icmp\"\n"},
-           {rule(R"("inbound": "nowhere", "outbound": "out")"),
-            "route.rules[0].inbound: no inbound has the tag \"nowhere\"\n"},
-           {"{\"inbounds\": " + kTun + R"(, "route": {"final": "x"}})",
-            "route.final: no outbound has the tag \"x\"\n"},
-           {R"({"inbounds": [)" + kTun + "," + kTun + "]}",
-            "inbounds[1].address: 172.18.0.1 is used twice\n"},
-       }) {
+           "outbounds[0].pipeline: cannot be had with a password\n"},
+          {tun(R"("link": "bridge")"),
+           "inbounds[0].link: expected \"auto\", \"veth\" or \"tun\", got \"bridge\"\n"},
+          {tun(R"("mtu": 1279)"),
+           "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
+          {tun(R"("mtu": "1500")"),
+           "inbounds[0].mtu: expected a number from 1280 to 65535, got \"1500\"\n"},
+          {tun(R"("udp_timeout": 5)"),
+           "inbounds[0].udp_timeout: expected a duration such as \"300ms\", \"30s\" or \"5m\", "
+           "got 5\n"},
+          {tun(R"("auto_routes": true)"),
+           "inbounds[0].auto_routes: unknown field; did you mean \"auto_route\"?\n"},
+          {tun(R"("strict_route": true, "route_address": "10.0.0.0/8")"),
+           "inbounds[0].strict_route: needs \"auto_route\": true\n"
+           "inbounds[0].route_address: needs \"auto_route\": true\n"},
+          {tun(R"("auto_route": true, "include_interface": "a", "exclude_interface": ["b"])"),
+           "inbounds[0].exclude_interface: cannot be had together with include_interface\n"},
+          {tun(R"("auto_route": true, "iproute2_table_index": 254)"),
+           "inbounds[0].iproute2_table_index: is a table of the system\n"},
+          {tun(R"("auto_route": true, "include_uid_range": ["5:1", "1:", 3])"),
+           "inbounds[0].include_uid_range[0]: expected a range of users such as \"1000:2000\", got "
+           "\"5:1\"\n"
+           "inbounds[0].include_uid_range[2]: expected a range of users such as \"1000:2000\", got "
+           "3\n"},
+          {outbound(R"("tag": "x")"),
+           "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
+          {outbound(R"("type": "socks")"),
+           "outbounds[0]: \"server\" is missing\noutbounds[0]: \"server_port\" is missing\n"},
+          {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
+           "outbounds[0].server_port: expected a number from 1 to 65535, got 0\n"},
+          {outbound(R"("type": "socks", "server": "a", "server_port": 1, "version": "4a")"),
+           "outbounds[0].version: expected \"5\" (versions 4 and 4a are not supported), got "
+           "\"4a\"\n"},
+          {outbound(R"("type": "socks", "server": "a", "server_port": 1, "password": "x")"),
+           "outbounds[0]: \"password\" needs a \"username\"\n"},
+          {outbound(R"("type": "socks", "server": "a", "server_port": 1, "username": ")" +
+                    std::string(256, 'u') + "\""),
+           "outbounds[0].username: is longer than 255 bytes\n"},
+          {outbound(R"("type": "direct", "server": "a")"),
+           "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
+           "connect_timeout\n"},
+          {outbound(R"("type": "direct", "routing_mark": -1)"),
+           "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
+           "\"0x2024\", got -1\n"},
+          {outbound(R"("type": "direct", "routing_mark": "0x1g")"),
+           "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
+           "\"0x2024\", got "
+           "\"0x1g\"\n"},
+          {rule(R"("outbound": "out")"),
+           "route.rules[0]: has no condition: it would match every flow\n"},
+          {rule(R"("port": 80)"), "route.rules[0]: \"outbound\" is missing\n"},
+          {rule(R"("port": 80, "outbound": "oud")"),
+           "route.rules[0].outbound: no outbound has the tag \"oud\"; did you mean \"out\"?\n"},
+          {rule(R"("port": 80, "action": "reject", "outbound": "out")"),
+           "route.rules[0]: \"reject\" takes no \"outbound\"\n"},
+          {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
+           "route.rules[0]: \"method\" needs action \"reject\"\n"},
+          {rule(R"("port": 80, "action": "sniff")"),
+           "route.rules[0].action: expected \"route\" or \"reject\", got \"sniff\"\n"},
+          {rule(R"("port": [80, 70000], "outbound": "out")"),
+           "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
+          {rule(R"("port_range": "9:8", "outbound": "out")"),
+           "route.rules[0].port_range: expected a range of ports such as \"1000:2000\", \":3000\" "
+           "or \"4000:\", got "
+           "\"9:8\"\n"},
+          {rule(R"("ip_cidr": "1.2.3.4/33", "outbound": "out")"),
+           "route.rules[0].ip_cidr: expected an address with a length such as \"172.18.0.1/30\", "
+           "got "
+           "\"1.2.3.4/33\"\n"},
+          {rule(R"("network": "icmp", "outbound": "out")"),
+           "route.rules[0].network: expected \"tcp\" or \"udp\", got \"icmp\"\n"},
+          {rule(R"("inbound": "nowhere", "outbound": "out")"),
+           "route.rules[0].inbound: no inbound has the tag \"nowhere\"\n"},
+          {"{\"inbounds\": " + kTun + R"(, "route": {"final": "x"}})",
+           "route.final: no outbound has the tag \"x\"\n"},
+          {R"({"inbounds": [)" + kTun + "," + kTun + "]}",
+           "inbounds[1].address: 172.18.0.1 is used twice\n"},
+      }) {
     EXPECT_EQ(problems_of(row.text), row.want) << row.text;
   }
 }

@@ -1,0 +1,19 @@
+#include "config/config.h"
+
+#include <algorithm>
+
+namespace hairpin::config {
+
+std::vector<Mark> marks_of(const Config& config) {
+  std::vector<Mark> marks{config.route.default_mark};
+  for (const Outbound& outbound : config.outbounds) {
+    if (outbound.dial.routing_mark) marks.push_back(*outbound.dial.routing_mark);
+  }
+  std::ranges::sort(marks);
+  const auto repeated = std::ranges::unique(marks);
+  marks.erase(repeated.begin(), repeated.end());
+  std::erase(marks, Mark{});
+  return marks;
+}
+
+}  // namespace hairpin::config

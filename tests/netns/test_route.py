@@ -1,0 +1,156 @@
+"""auto_route: hairpin sets the host's routing up, and takes it away again. Topology: see lab.py."""
+
+import os
+import signal
+import socket
+
+from lab import CLIENT4, LabTest, OTHER4, PROXY4, PROXY6, ROUTER4, TARGET4, TARGET6, TUN4, main, wait_for
+
+
+class AutoRoute(LabTest):
+    def setUp(self):
+        super().setUp()
+        # The servers are reached by a default route, as on a real host, not by one that names them.
+        self.lab.ip("router", "route del 203.0.113.0/24")
+        self.lab.ip("router", "-6 route del 2001:db8:99::/64")
+        self.lab.ip("router", f"route add default via {PROXY4}")
+        self.lab.ip("router", f"-6 route add default via {PROXY6}")
+        self.before = self.routing()
+
+    def routing(self):
+        return "".join(self.lab.ip("router", f"{family} {what}").stdout for family in ("-4", "-6")
+                       for what in ("rule show", "route show table all"))
+
+    def start(self, *outbounds, **fields):
+        return self.lab.hairpin(*outbounds, capture=False, tun={"auto_route": True, **fields})
+
+    def fetch(self, ns, address, *wrap):
+        host = f"[{address}]" if ":" in address else address
+        done = self.lab.run(ns, *wrap, "curl", "-sS", "--max-time", "5", f"http://{host}/", check=False)
+        return done.stdout or done.stderr
+
+    def captured(self, hairpin):
+        return hairpin.counters().get("tcp_opened", 0)
+
+    def check(self, hairpin, expected, *fetches):
+        """How many of some requests, all of which succeed, were captured."""
+        before = self.captured(hairpin)
+        for fetch in fetches:
+            self.assertEqual(self.fetch(*fetch), "hello from nginx\n", fetch)
+        self.assertEqual(self.captured(hairpin) - before, expected)
+
+    def test_host_and_clients(self):
+        self.lab.nginx()
+        hairpin = self.start()
+        self.check(hairpin, 4, *[(ns, address) for ns in ("router", "client") for address in (TARGET4, TARGET6)])
+        self.assertEqual(hairpin.stop(), 0)
+        self.assertEqual(self.routing(), self.before)
+        self.assertEqual(self.fetch("router", TARGET4), "hello from nginx\n")
+
+    def test_known_networks_are_reached_directly(self):
+        self.lab.nginx()
+        hairpin = self.start()
+        self.check(hairpin, 0, ("router", PROXY4), ("router", PROXY6), ("client", PROXY4))
+
+    def test_answers_to_what_came_from_outside(self):
+        """Services of this host, asked from the server by way of the default route."""
+        hairpin = self.start()
+        for address, source, family in ((ROUTER4, TARGET4, socket.AF_INET),):
+            listener = self.lab.listen(address, 8080, ns="router")
+            asker = self.lab.socket("server", family)
+            asker.bind((source, 0))
+            asker.connect((address, 8080))
+            served, _ = listener.accept()
+            served.sendall(b"from the host")
+            self.assertEqual(asker.recv(100), b"from the host")
+        self.assertEqual(self.captured(hairpin), 0)
+
+    def test_chosen_addresses(self):
+        self.lab.nginx()
+        hairpin = self.start(route_address=["203.0.113.0/24"], route_exclude_address=[f"{OTHER4}/32"])
+        self.check(hairpin, 1, ("router", TARGET4), ("router", OTHER4), ("router", TARGET6))
+
+    def test_named_addresses_go_before_routes_of_the_host(self):
+        self.lab.nginx()
+        hairpin = self.start(route_address=["198.51.100.2/32"])
+        self.check(hairpin, 1, ("client", PROXY4))
+
+    def test_users(self):
+        self.lab.nginx()
+        nobody = ("setpriv", "--reuid", "65534", "--clear-groups")
+        hairpin = self.start(exclude_uid=65534)
+        self.check(hairpin, 2, ("router", TARGET4), ("router", TARGET6), ("router", TARGET4, *nobody),
+                   ("router", TARGET6, *nobody))
+        hairpin.stop()
+        hairpin = self.start(include_uid_range="60000:")
+        self.check(hairpin, 3, ("router", TARGET4), ("router", TARGET4, *nobody), ("router", TARGET6, *nobody),
+                   ("client", TARGET4))
+
+    def test_interfaces(self):
+        self.lab.nginx()
+        hairpin = self.start(exclude_interface="r0")
+        self.check(hairpin, 1, ("router", TARGET4), ("client", TARGET4))
+        hairpin.stop()
+        hairpin = self.start(include_interface="r0")
+        self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET4), ("client", TARGET6))
+
+    def test_a_family_that_is_not_carried(self):
+        self.lab.nginx()
+        hairpin = self.start(address=[f"{TUN4}/30"])
+        self.check(hairpin, 1, ("router", TARGET4), ("router", TARGET6))
+        hairpin.stop()
+        hairpin = self.start(address=[f"{TUN4}/30"], strict_route=True)
+        self.check(hairpin, 1, ("router", TARGET4), ("router", PROXY6))
+        self.assertIn("unreachable", self.lab.ip("router", f"-6 route get {TARGET6}", check=False).stderr)
+        for ns in ("router", "client"):
+            self.assertNotIn("hello", self.fetch(ns, TARGET6))
+
+    def test_a_killed_one_is_cleaned_up_after(self):
+        self.lab.nginx()
+        for _ in range(3):
+            hairpin = self.start()
+            self.assertEqual(self.fetch("router", TARGET4), "hello from nginx\n")
+            os.kill(hairpin.pid, signal.SIGKILL)
+            # Its routes went with the interface: the rules find nothing, and the host goes its usual way.
+            wait_for(lambda: "hp0" not in self.lab.run("router", "ip", "link").stdout, "the interface to go")
+            self.assertEqual(self.fetch("router", TARGET4), "hello from nginx\n")
+        hairpin = self.start()
+        self.check(hairpin, 1, ("router", TARGET4))
+        hairpin.stop()
+        self.assertEqual(self.routing(), self.before)
+
+    def test_what_is_taken_is_not_touched(self):
+        self.lab.ip("router", "rule add pref 9004 lookup 77 protocol static")
+        before = self.routing()
+        for fields, word in (({}, "iproute2_rule_index"), ({"iproute2_rule_index": 9100}, None)):
+            hairpin = self.lab.start("router", os.environ["HAIRPIN"], "plan", "--auto-route")
+            self.assertEqual(hairpin.wait(), 0)
+            config = {"capture": False, "tun": {"auto_route": True, **fields}}
+            if word is None:
+                self.lab.hairpin(**config).stop()
+            else:
+                with self.assertRaisesRegex(AssertionError, word):
+                    self.lab.hairpin(**config)
+            self.assertEqual(self.routing(), before)
+
+    def test_the_kernel_lists_what_we_plan(self):
+        done = self.lab.run("router", os.environ["HAIRPIN"], "plan", "--auto-route", "--strict-route", "--tun-name",
+                            "hp0", "--address", f"{TUN4}/30")
+        planned = [line.replace("ip -6 ", "ip ") for line in done.stdout.splitlines() if " rule add " in line]
+        self.start(address=[f"{TUN4}/30"], strict_route=True)
+        # What is printed can be typed: the same rules once more, in a namespace that has none.
+        found = 0
+        for line in done.stdout.splitlines():
+            if " rule add " in line:
+                self.lab.ip("client", line.removeprefix("ip "))
+        for family in ("-4", "-6"):
+            listed = [self.lab.ip(ns, f"{family} rule show").stdout.replace(" [detached]", "").splitlines()
+                      for ns in ("router", "client")]
+            ours, typed = [[line for line in lines if line.startswith("9") and line[4] == ":"] for lines in listed]
+            self.assertEqual(ours, typed)
+            found += len(ours)
+        self.assertEqual(found, len(planned))
+
+
+if __name__ == "__main__":
+    main()
