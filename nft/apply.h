@@ -19,6 +19,23 @@ namespace hairpin::nft {
 /// process owns a table of that name).
 Result<Fd> apply(const Table& table);
 
+/// The same through a socket that `apply` has returned, which goes on owning the table.
+Result<> replace(const Fd& owner, const Table& table);
+/// New elements for one set of a table that is loaded, all at once.
+Result<> replace_elements(const Fd& owner, const std::string& table, const Set& set);
+
+/// Deletes a table of family inet that nobody owns. One that is not there is no error. EPERM or
+/// EBUSY: it has an owner.
+Result<> remove(const std::string& table);
+
+struct FoundTable {
+  std::string name;
+  bool owned = false;
+};
+
+/// All tables, of every family.
+Result<std::vector<FoundTable>> list_tables();
+
 struct CounterValue {
   std::string name;
   std::uint64_t packets = 0;

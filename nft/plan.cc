@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 
 namespace hairpin::nft {
@@ -69,6 +70,10 @@ Prefix link_local6() {
 }
 
 }  // namespace
+
+unsigned MatchControlGroup::level() const {
+  return 1 + static_cast<unsigned>(std::ranges::count(path, '/'));
+}
 
 std::string table_name(const std::string& outer) {
   return "hairpin-" + outer;

@@ -2,7 +2,9 @@
 // reaches the kernel (apply.h). Only what our plans use is in it.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,29 +22,82 @@ struct MatchInputInterface {
 };
 struct MatchOutputInterface {
   std::string name;
+  Compare compare = Compare::equal;
 };
 struct MatchFamily {
   Family family;
 };
 struct MatchProtocol {
   std::uint8_t protocol;  ///< IANA number: 6 TCP, 17 UDP.
+  Compare compare = Compare::equal;
 };
+/// `mark` under `mask`: the other bits are somebody else's.
 struct MatchMark {
-  Mark mark;  ///< The whole value.
+  Mark mark;
+  std::uint32_t mask = ~0U;
+  Compare compare = Compare::equal;
 };
+/// The same of the connection's mark (conntrack).
+struct MatchConnectionMark {
+  Mark mark;
+  std::uint32_t mask = ~0U;
+  Compare compare = Compare::equal;
+};
+/// The packet goes from the one who was asked to the one who began.
+struct MatchReply {};
+/// The connection's destination was translated when it began: a port forward.
+struct MatchTranslated {};
 /// UDP, and `udp sport & mask == value`: spreads clients over several listeners without any state.
 struct MatchUdpSourcePort {
   std::uint16_t mask;
   std::uint16_t value;
 };
 
+/// `udp sport SOURCE udp dport DESTINATION`.
+struct MatchUdpPorts {
+  std::uint16_t source;
+  std::uint16_t destination;
+};
 struct MatchDestination {
   Prefix prefix;
+};
+/// The destination is in one of the table's sets.
+struct MatchDestinationSet {
+  Family family;
+  std::string set;
+  Compare compare = Compare::equal;
+};
+/// What the kernel's routing takes an address for (rtnetlink(7), RTN_*).
+enum class AddressType : std::uint8_t { local = 2, broadcast = 3, anycast = 4, multicast = 5 };
+struct MatchDestinationType {
+  AddressType type;
+};
+/// The frame was for another machine, and is seen only because an interface bridges.
+struct MatchNotForThisHost {};
+using EtherAddress = std::array<std::uint8_t, 6>;
+struct MatchEtherSource {
+  EtherAddress address;
+  Compare compare = Compare::equal;
+};
+/// The user who owns the sending socket.
+struct MatchUser {
+  UidRange users;
+  Compare compare = Compare::equal;
+};
+/// The sending socket was made in a control group (version 2) or one below it.
+struct MatchControlGroup {
+  std::string path;    ///< Below the root of the hierarchy, no slash at either end.
+  std::uint64_t id{};  ///< Inode of its directory.
+  Compare compare = Compare::equal;
+  /// How deep it is: 1 for a child of the root.
+  unsigned level() const;
 };
 struct MatchIcmpType {
   Family family;  ///< ICMP or ICMPv6.
   std::uint8_t type;
 };
+/// A TCP packet that begins a connection, or answers that.
+struct MatchSyn {};
 
 struct Counter {};
 /// One of the table's named counters: its value can be asked for (apply.h).
@@ -54,31 +109,66 @@ struct Tproxy {
   Family family;
   std::uint16_t port;
 };
+/// Changes the bits of `mask` and leaves the others.
 struct SetMark {
   Mark mark;
+  std::uint32_t mask = ~0U;
 };
-/// ICMP(v6) "administratively prohibited" to the sender.
-struct Reject {};
+struct SetConnectionMark {
+  Mark mark;
+  std::uint32_t mask = ~0U;
+};
+/// Destination NAT to a port of this host. TCP only, in a chain of type nat.
+struct Redirect {
+  std::uint16_t port;
+};
+/// The sender's segments fit the route's MTU.
+struct ClampSegments {};
+/// ICMP(v6) errors, by the kernel's numbers for both families (NFT_REJECT_ICMPX_*); or RST, which
+/// TCP alone has, and to which no rate limit applies.
+enum class Refusal : std::uint8_t { no_route = 0, port = 1, host = 2, prohibited = 3, reset };
+struct Reject {
+  Refusal refusal = Refusal::prohibited;
+};
+/// On in a regular chain, and at its end past the rest of this one.
+struct Goto {
+  std::string chain;
+};
 struct Accept {};
 struct Drop {};
 struct Return {};
 
 using Statement =
     std::variant<MatchInputInterface, MatchOutputInterface, MatchFamily, MatchProtocol, MatchMark,
-                 MatchUdpSourcePort, MatchDestination, MatchIcmpType, Counter, CountInto, Tproxy,
-                 SetMark, Reject, Accept, Drop, Return>;
+                 MatchConnectionMark, MatchReply, MatchTranslated, MatchUdpSourcePort,
+                 MatchUdpPorts, MatchDestination, MatchDestinationSet, MatchDestinationType,
+                 MatchNotForThisHost, MatchEtherSource, MatchUser, MatchControlGroup, MatchIcmpType,
+                 MatchSyn, Counter, CountInto, Tproxy, SetMark, SetConnectionMark, Redirect,
+                 ClampSegments, Reject, Goto, Accept, Drop, Return>;
 
 struct Rule {
   std::vector<Statement> statements;
 };
 
-enum class Hook : std::uint8_t { prerouting, input, output };
+enum class Hook : std::uint8_t { prerouting, input, forward, output };
+
+/// What a base chain may do besides judging: `route` asks routing again when a mark has changed,
+/// `nat` sees the first packet of a connection only.
+enum class ChainType : std::uint8_t { filter, route, nat };
 
 struct Chain {
   std::string name;
-  Hook hook = Hook::prerouting;
-  int priority = 0;  ///< -150 is "mangle", 0 is "filter".
-  std::vector<Rule> rules;
+  std::optional<Hook> hook = Hook::prerouting;  ///< Empty: a regular chain, for Goto.
+  int priority = 0;                             ///< -150 is "mangle", 0 is "filter".
+  std::vector<Rule> rules = {};
+  ChainType type = ChainType::filter;
+};
+
+/// Addresses of one family, to be asked in a time that hardly grows with their number.
+struct Set {
+  std::string name;
+  Family family = Family::v4;
+  std::vector<Prefix> elements = {};  ///< May overlap. Of `family`.
 };
 
 /// A table of family inet. With `owned` nobody but us can change it, and it vanishes with the
@@ -86,8 +176,9 @@ struct Chain {
 struct Table {
   std::string name;
   bool owned = true;
-  std::vector<Chain> chains;
+  std::vector<Chain> chains = {};
   std::vector<std::string> counters = {};  ///< Named ones.
+  std::vector<Set> sets = {};
 };
 
 }  // namespace hairpin::nft

@@ -37,4 +37,8 @@ Result<> check_source_with_mark(const std::string& name);
 /// The reverse-path filter in force for `name`: the larger of its own and of "all" (0, 1, 2).
 Result<int> reverse_path_filter(const std::string& name);
 
+/// Has the reverse-path filter of `name` content itself with any route to the source, unless it is
+/// off altogether ("loose", RFC 3704): nothing else about the host changes.
+Result<> loosen_source_check(const std::string& name);
+
 }  // namespace hairpin::platform

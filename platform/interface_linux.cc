@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <unistd.h>
@@ -156,6 +157,26 @@ Result<> check_source_with_mark(const std::string& name) {
   const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file || ::write(file.get(), "1", 1) != 1) return last_error("write " + path);
   return {};
+}
+
+Result<> loosen_source_check(const std::string& name) {
+  const auto index = interface_index(name);
+  if (!index) return index.error();
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  constexpr std::uint32_t kLoose = 2;
+  NetlinkMessage message(RTM_NEWLINK, 0);  // works where /proc/sys cannot be written
+  auto& link = message.header<ifinfomsg>();
+  link.ifi_family = AF_UNSPEC;
+  link.ifi_index = index->value();
+  nlattr* spec = message.begin_nest(IFLA_AF_SPEC);
+  nlattr* inet = message.begin_nest(AF_INET);
+  nlattr* settings = message.begin_nest(IFLA_INET_CONF);
+  message.put_u32(IPV4_DEVCONF_RP_FILTER, kLoose);
+  message.end_nest(settings);
+  message.end_nest(inet);
+  message.end_nest(spec);
+  return netlink->request(message, "set rp_filter of " + name);
 }
 
 Result<int> reverse_path_filter(const std::string& name) {

@@ -21,6 +21,7 @@ class Remover {
   ~Remover();
 
   Result<> remove(const Rule& rule);
+  Result<> remove(const Route& route);
   /// Removes a device, and with a veth its other end. What is gone already is no error.
   Result<> remove(IfIndex device);
 

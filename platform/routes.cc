@@ -24,19 +24,20 @@ std::string table_text(TableId table) {
 
 std::string text(const Rule& rule) {
   std::string text = "pref " + std::to_string(rule.priority.value());
-  if (rule.not_to_port) text += " not";
+  if (rule.negated) text += " not";
   if (rule.source) text += " from " + rule.source->text();
   if (rule.destination) text += " to " + rule.destination->text();
   if (rule.mark) {
-    text += " fwmark " + hexadecimal(rule.mark.value());
-    if (rule.mark_mask != ~0U) text += "/" + hexadecimal(rule.mark_mask);
+    text += " fwmark " + hexadecimal(rule.mark->value());
+    // A mask that goes without saying goes without effect where the mark is 0.
+    if (rule.mark_mask != ~0U || !*rule.mark) text += "/" + hexadecimal(rule.mark_mask);
   }
   if (!rule.input_interface.empty()) text += " iif " + rule.input_interface;
   if (rule.users) {
     text +=
         " uidrange " + std::to_string(rule.users->first) + "-" + std::to_string(rule.users->last);
   }
-  if (rule.not_to_port) text += " dport " + std::to_string(*rule.not_to_port);
+  if (rule.to_port) text += " dport " + std::to_string(*rule.to_port);
   switch (rule.action) {
     case RuleAction::lookup:
       text += " lookup " + table_text(rule.table);

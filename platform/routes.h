@@ -36,13 +36,14 @@ enum class RuleAction : std::uint8_t {
 struct Rule {
   Family family = Family::v4;
   RulePriority priority = {};
-  Mark mark = {};                     ///< 0 matches any.
+  bool negated = false;               ///< Matches whenever the conditions do not, all together.
+  std::optional<Mark> mark = {};      ///< Mark{0}: not marked.
   std::uint32_t mark_mask = ~0U;      ///< Of the packet's mark, before it is compared.
   std::string input_interface = {};   ///< Empty matches any; "lo" is what this host sends.
   std::optional<Prefix> source = {};  ///< 0.0.0.0/32: a socket that is not bound to an address.
   std::optional<Prefix> destination = {};
   std::optional<UidRange> users = {};  ///< Of the sending socket. Forwarded packets are root's.
-  std::optional<std::uint16_t> not_to_port = {};  ///< Matches what goes to any other port.
+  std::optional<std::uint16_t> to_port = {};
   RuleAction action = RuleAction::lookup;
   TableId table = {};            ///< Of `lookup`.
   bool without_default = false;  ///< A default route found in `table` does not count.
@@ -78,7 +79,17 @@ Result<std::vector<ListedRule>> list_rules();
 /// Those with our protocol number.
 Result<std::vector<Rule>> own_rules();
 
-/// Whether a table holds any route of either family.
-Result<bool> has_routes(TableId table);
+/// A unicast route that is there.
+struct FoundRoute {
+  Prefix destination;
+  TableId table;
+  IfIndex device;  ///< 0: of several paths.
+  std::optional<IpAddr> gateway = {};
+  std::uint32_t metric = 0;
+  std::uint8_t protocol = 0;  ///< Who made it.
+};
+
+/// All unicast routes of both families in `table`.
+Result<std::vector<FoundRoute>> list_routes(TableId table);
 
 }  // namespace hairpin::platform

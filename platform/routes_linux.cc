@@ -53,7 +53,7 @@ void fill(NetlinkMessage& message, const Rule& rule) {
   auto& header = message.header<fib_rule_hdr>();
   header.family = address_family(rule.family);
   header.action = action_number(rule.action);
-  if (rule.not_to_port) header.flags |= FIB_RULE_INVERT;
+  if (rule.negated) header.flags |= FIB_RULE_INVERT;
   if (rule.source) header.src_len = static_cast<std::uint8_t>(rule.source->length);
   if (rule.destination) header.dst_len = static_cast<std::uint8_t>(rule.destination->length);
   message.put_u32(FRA_PRIORITY, rule.priority.value());
@@ -64,7 +64,7 @@ void fill(NetlinkMessage& message, const Rule& rule) {
     message.put(FRA_DST, rule.destination->address);
   }
   if (rule.mark) {
-    message.put_u32(FRA_FWMARK, rule.mark.value());
+    message.put_u32(FRA_FWMARK, rule.mark->value());
     message.put_u32(FRA_FWMASK, rule.mark_mask);
   }
   if (!rule.input_interface.empty()) message.put_text(FRA_IIFNAME, rule.input_interface);
@@ -72,10 +72,33 @@ void fill(NetlinkMessage& message, const Rule& rule) {
     const fib_rule_uid_range range{rule.users->first, rule.users->last};
     message.put_bytes(FRA_UID_RANGE, &range, sizeof range);
   }
-  if (rule.not_to_port) {
-    const fib_rule_port_range range{*rule.not_to_port, *rule.not_to_port};
+  if (rule.to_port) {
+    const fib_rule_port_range range{*rule.to_port, *rule.to_port};
     message.put_bytes(FRA_DPORT_RANGE, &range, sizeof range);
   }
+}
+
+void fill(NetlinkMessage& message, const Route& route) {
+  auto& header = message.header<rtmsg>();
+  header.rtm_family = address_family(route.destination.address.family());
+  header.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
+  header.rtm_table = RT_TABLE_UNSPEC;  // does not fit in eight bits: RTA_TABLE has it
+  header.rtm_protocol = kRouteProtocol;
+  header.rtm_scope = route.local ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+  header.rtm_type = route.local ? RTN_LOCAL : RTN_UNICAST;
+  if (route.destination.length != 0) message.put(RTA_DST, route.destination.address);
+  message.put_u32(RTA_OIF, static_cast<std::uint32_t>(route.device.value()));
+  message.put_u32(RTA_TABLE, route.table.value());
+  if (route.mtu != 0 || !route.congestion.empty()) {
+    nlattr* metrics = message.begin_nest(RTA_METRICS);
+    if (route.mtu != 0) message.put_u32(RTAX_MTU, route.mtu);
+    if (!route.congestion.empty()) message.put_text(RTAX_CC_ALGO, route.congestion);
+    message.end_nest(metrics);
+  }
+}
+
+std::string describe(const Route& route) {
+  return "route " + route.destination.text() + " in table " + std::to_string(route.table.value());
 }
 
 template <class T>
@@ -108,6 +131,7 @@ ListedRule read_rule(const nlmsghdr& answer, Family family) {
   ListedRule listed;
   Rule& rule = listed.rule;
   rule.family = family;
+  rule.negated = (header.flags & FIB_RULE_INVERT) != 0;
   rule.action = action_of(header);
   for_each_attribute(answer, sizeof(fib_rule_hdr), [&](const nlattr& attribute) {
     switch (mnl_attr_get_type(&attribute)) {
@@ -137,6 +161,7 @@ ListedRule read_rule(const nlmsghdr& answer, Family family) {
         break;
       case FRA_FWMASK:
         rule.mark_mask = mnl_attr_get_u32(&attribute);
+        if (!rule.mark) rule.mark = Mark{};  // 0 is not told
         break;
       case FRA_IIFNAME:
         rule.input_interface = mnl_attr_get_str(&attribute);
@@ -147,7 +172,7 @@ ListedRule read_rule(const nlmsghdr& answer, Family family) {
         break;
       }
       case FRA_DPORT_RANGE:
-        rule.not_to_port = value_of<fib_rule_port_range>(attribute).start;
+        rule.to_port = value_of<fib_rule_port_range>(attribute).start;
         break;
       default:
         break;
@@ -156,30 +181,45 @@ ListedRule read_rule(const nlmsghdr& answer, Family family) {
   return listed;
 }
 
+std::optional<FoundRoute> read_route(const nlmsghdr& answer) {
+  const auto& header = *static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&answer));
+  if (header.rtm_type != RTN_UNICAST || (header.rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  FoundRoute route;
+  route.destination = everything(header.rtm_family == AF_INET ? Family::v4 : Family::v6);
+  route.table = TableId{header.rtm_table};
+  route.protocol = header.rtm_protocol;
+  for_each_attribute(answer, sizeof(rtmsg), [&](const nlattr& attribute) {
+    switch (mnl_attr_get_type(&attribute)) {
+      case RTA_TABLE:
+        route.table = TableId{mnl_attr_get_u32(&attribute)};
+        break;
+      case RTA_DST:
+        route.destination = prefix_of(attribute, header.rtm_dst_len);
+        break;
+      case RTA_OIF:
+        route.device = IfIndex{static_cast<int>(mnl_attr_get_u32(&attribute))};
+        break;
+      case RTA_GATEWAY:
+        route.gateway = prefix_of(attribute, 0).address;
+        break;
+      case RTA_PRIORITY:
+        route.metric = mnl_attr_get_u32(&attribute);
+        break;
+      default:
+        break;
+    }
+  });
+  return route;
+}
+
 }  // namespace
 
 Result<> add_route(const Route& route) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
   NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-  auto& header = message.header<rtmsg>();
-  header.rtm_family = address_family(route.destination.address.family());
-  header.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length);
-  header.rtm_table = RT_TABLE_UNSPEC;  // does not fit in eight bits: RTA_TABLE has it
-  header.rtm_protocol = kRouteProtocol;
-  header.rtm_scope = route.local ? RT_SCOPE_HOST : RT_SCOPE_LINK;
-  header.rtm_type = route.local ? RTN_LOCAL : RTN_UNICAST;
-  if (route.destination.length != 0) message.put(RTA_DST, route.destination.address);
-  message.put_u32(RTA_OIF, static_cast<std::uint32_t>(route.device.value()));
-  message.put_u32(RTA_TABLE, route.table.value());
-  if (route.mtu != 0 || !route.congestion.empty()) {
-    nlattr* metrics = message.begin_nest(RTA_METRICS);
-    if (route.mtu != 0) message.put_u32(RTAX_MTU, route.mtu);
-    if (!route.congestion.empty()) message.put_text(RTAX_CC_ALGO, route.congestion);
-    message.end_nest(metrics);
-  }
-  return netlink->request(message, "add route " + route.destination.text() + " to table " +
-                                       std::to_string(route.table.value()));
+  fill(message, route);
+  return netlink->request(message, "add " + describe(route));
 }
 
 Result<> add_rule(const Rule& rule) {
@@ -221,6 +261,14 @@ Result<> Remover::remove(const Rule& rule) {
   return removed;
 }
 
+Result<> Remover::remove(const Route& route) {
+  NetlinkMessage message(RTM_DELROUTE, 0);
+  fill(message, route);
+  auto removed = netlink_->request(message, "delete " + describe(route));
+  if (!removed && removed.error().code == ESRCH) return {};
+  return removed;
+}
+
 Result<> Remover::remove(IfIndex device) {
   NetlinkMessage message(RTM_DELLINK, 0);
   message.header<ifinfomsg>().ifi_index = device.value();
@@ -255,22 +303,21 @@ Result<std::vector<Rule>> own_rules() {
   return rules;
 }
 
-Result<bool> has_routes(TableId table) {
+Result<std::vector<FoundRoute>> list_routes(TableId table) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
-  bool found = false;
+  std::vector<FoundRoute> routes;
   for (const Family family : {Family::v4, Family::v6}) {
     NetlinkMessage message(RTM_GETROUTE, 0);
     message.header<rtmsg>().rtm_family = address_family(family);
     auto dumped = netlink->dump(message, "list routes", [&](const nlmsghdr& answer) {
-      for_each_attribute(answer, sizeof(rtmsg), [&](const nlattr& attribute) {
-        if (mnl_attr_get_type(&attribute) != RTA_TABLE) return;
-        found = found || mnl_attr_get_u32(&attribute) == table.value();
-      });
+      auto route = read_route(answer);
+      if (route && route->table == table) routes.push_back(std::move(*route));
     });
+    // A kernel without IPv6 answers EAFNOSUPPORT or EOPNOTSUPP: it has no such routes.
     if (!dumped && family == Family::v4) return dumped.error();
   }
-  return found;
+  return routes;
 }
 
 }  // namespace hairpin::platform

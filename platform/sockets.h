@@ -40,6 +40,12 @@ struct TransparentBinding {
 /// spreads connections over them.
 Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port);
 
+/// Listens on all addresses of a family and a free port (or `port`), for connections that NAT turns
+/// to this host. Otherwise like the above.
+Result<Fd> listen_redirected_tcp(Family family, std::uint16_t port);
+/// Where such a connection was going (SO_ORIGINAL_DST). ENOENT: it was not turned.
+Result<Endpoint> original_destination(int socket);
+
 /// Receives datagrams for any address and port; `DatagramBatch` tells where each was going.
 Result<Fd> open_transparent_udp(const TransparentBinding& binding);
 

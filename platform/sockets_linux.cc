@@ -100,20 +100,54 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
 
 }  // namespace
 
-Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port) {
-  auto fd = open_transparent(binding, SOCK_STREAM);
-  if (!fd) return fd;
-  if (auto ok = set(fd->get(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"); !ok) return ok.error();
-  set_no_delay(fd->get());
-  set_urgent_inline(fd->get());
+namespace {
+
+/// From a new socket to one that accepts captured connections.
+Result<Fd> start_listening(Fd fd, Family family, std::uint16_t port) {
+  if (auto ok = set(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"); !ok) return ok.error();
+  set_no_delay(fd.get());
+  set_urgent_inline(fd.get());
   // The way to the client is this host or its own network (platform/congestion.h). What the kernel
   // does not have is left at its default.
   constexpr std::string_view kCongestion = "cubic";
-  (void)::setsockopt(fd->get(), IPPROTO_TCP, TCP_CONGESTION, kCongestion.data(),
-                     kCongestion.size());
-  if (auto ok = bind_any(fd->get(), binding.family, port); !ok) return ok.error();
-  if (::listen(fd->get(), kListenBacklog) != 0) return last_error("listen");
+  (void)::setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, kCongestion.data(), kCongestion.size());
+  if (auto ok = bind_any(fd.get(), family, port); !ok) return ok.error();
+  if (::listen(fd.get(), kListenBacklog) != 0) return last_error("listen");
   return fd;
+}
+
+}  // namespace
+
+Result<Fd> listen_transparent_tcp(const TransparentBinding& binding, std::uint16_t port) {
+  auto fd = open_transparent(binding, SOCK_STREAM);
+  if (!fd) return fd;
+  return start_listening(std::move(*fd), binding.family, port);
+}
+
+Result<Fd> listen_redirected_tcp(Family family, std::uint16_t port) {
+  const int domain = family == Family::v4 ? AF_INET : AF_INET6;
+  Fd fd(::socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return last_error("socket");
+  if (family == Family::v6) {
+    if (auto ok = set(fd.get(), SOL_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"); !ok) return ok.error();
+  }
+  return start_listening(std::move(fd), family, port);
+}
+
+Result<Endpoint> original_destination(int socket) {
+  constexpr int kOriginalDestination = 80;  // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&own), &size) != 0) {
+    return last_error("getsockname");
+  }
+  sockaddr_storage address{};
+  size = sizeof address;
+  const int level = own.ss_family == AF_INET ? SOL_IP : SOL_IPV6;
+  if (::getsockopt(socket, level, kOriginalDestination, &address, &size) != 0) {
+    return last_error("SO_ORIGINAL_DST");
+  }
+  return Endpoint::from_sockaddr(address);
 }
 
 Result<Fd> open_transparent_udp(const TransparentBinding& binding) {

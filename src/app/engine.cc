@@ -51,11 +51,16 @@ void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, s
   part.associations = std::make_unique<dispatch::UdpAssociations>(
       worker, dispatcher, source.capture, part.port->answers(),
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
-  for (stack::FamilyListeners& family : source.link.listeners) {
-    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(worker, dispatcher, source.capture,
-                                                               std::move(family.tcp[index]),
-                                                               inbound.tcp_idle_timeout));
+  const auto listen = [&](Fd& socket, dispatch::Arrival arrival) {
+    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(
+        worker, dispatcher, source.capture, std::move(socket), arrival, inbound.tcp_idle_timeout));
     part.tcp.back()->start();
+  };
+  for (stack::FamilyListeners& family : source.link.redirected) {
+    listen(family.tcp[index], dispatch::Arrival::redirected);
+  }
+  for (stack::FamilyListeners& family : source.link.listeners) {
+    listen(family.tcp[index], dispatch::Arrival::transparent);
     if (index >= family.udp.size()) continue;
     part.udp.push_back(std::make_unique<dispatch::UdpListener>(
         worker, *part.associations, source.capture, std::move(family.udp[index])));

@@ -10,6 +10,8 @@
 #include "app/engine.h"
 #include "base/log.h"
 #include "host/apply.h"
+#include "host/chains.h"
+#include "host/snapshot.h"
 #include "platform/netns.h"
 #include "platform/privileges.h"
 #include "platform/sockets.h"
@@ -42,8 +44,16 @@ Result<> make_one(const stack::LinkOptions& options, const std::vector<Mark>& ow
   made.links.push_back(std::move(*link));
   if (!options.inbound.auto_route.enabled) return {};
   const stack::Link& open = made.links.back();
-  auto applied = host::apply(
-      host::make_plan({open.name, open.addresses, own_marks, options.inbound.auto_route}));
+  host::Policy policy{open.name, open.companions,           open.addresses, own_marks,
+                      {},        options.inbound.auto_route};
+  for (const stack::FamilyListeners& family : open.redirected) {
+    const auto port = platform::local_port(family.tcp.front().get());
+    if (!port) return port.error();
+    policy.redirections.push_back({family.family, *port});
+  }
+  const auto host = host::take_snapshot(policy);
+  if (!host) return host.error();
+  auto applied = host::apply(host::make_plan(policy, *host));
   if (!applied) return applied.error();
   made.routing.push_back(std::move(*applied));
   return {};
@@ -141,9 +151,20 @@ int plan(const config::Config& config) {
     std::printf("# %s%s\n", inbound.tag.empty() ? "tun" : inbound.tag.c_str(),
                 inbound.auto_route.enabled ? "" : ": auto_route is off");
     if (!inbound.auto_route.enabled) continue;
-    const auto plan =
-        host::make_plan({name, addresses, config::marks_of(config), inbound.auto_route});
-    std::fputs(host::render(plan).c_str(), stdout);
+    host::Policy policy{name,      stack::companions_of(inbound.link, name),
+                        addresses, config::marks_of(config),
+                        {},        inbound.auto_route};
+    if (inbound.auto_route.redirect) {
+      // The kernel chooses the ports.
+      for (const Family family : {Family::v4, Family::v6}) {
+        if (host::carries(policy, family)) policy.redirections.push_back({family, 0});
+      }
+    }
+    const auto host = host::take_snapshot(policy);
+    if (!host) return fail(host.error());
+    const auto plan = host::make_plan(policy, *host);
+    std::fputs(host::render_routing(plan).c_str(), stdout);
+    std::fputs(host::render_tables(plan).c_str(), stdout);
   }
   return kExitOk;
 }

@@ -4,6 +4,7 @@
 // Names, meanings and defaults are sing-box's where it has them; see hairpin-config(5).
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -33,18 +34,43 @@ enum class LinkKind : std::uint8_t {
   tun,        ///< Two TUN devices and the translator.
 };
 
+using MacAddress = std::array<std::uint8_t, 6>;
+
+/// Values of packet and connection marks. All are compared and set under `mask`: the other bits are
+/// somebody else's.
+struct Marks {
+  Mark input{0x2023};          ///< To be captured.
+  std::optional<Mark> output;  ///< Of our own sockets; empty: Route::default_mark, which it sets.
+  Mark reset{0x2025};          ///< To be reset: kept free, nothing sets it yet.
+  std::uint32_t mask = 0xffff;
+};
+
+/// What becomes of the traffic that would have been captured, when the program ends.
+enum class OnStop : std::uint8_t {
+  open,    ///< It goes its usual way.
+  closed,  ///< It is refused until `hairpin cleanup`.
+};
+
 /// Which of the host's traffic is routed to the interface, and by what.
 struct AutoRoute {
   bool enabled = false;
-  bool strict = false;  ///< A family that the interface does not carry is unreachable.
+  bool strict = false;    ///< What would go around the interface is refused.
+  bool redirect = false;  ///< TCP goes to a listener of this host's by NAT, not to the interface.
+  bool gateway = false;   ///< This host forwards for others, and is set up to.
+  OnStop on_stop = OnStop::open;
+  Marks marks;
   TableId table{2022};
   RulePriority first_rule{9000};
   std::vector<Prefix> route_address;  ///< Empty: everything.
   std::vector<Prefix> route_exclude_address;
-  std::vector<std::string> include_interface;  ///< Empty: all.
+  std::vector<std::string> include_interface;  ///< Empty: all. "lo" is this host.
   std::vector<std::string> exclude_interface;
   std::vector<UidRange> include_uid;  ///< Empty: all.
   std::vector<UidRange> exclude_uid;
+  std::vector<MacAddress> include_mac;  ///< Empty: all.
+  std::vector<MacAddress> exclude_mac;
+  std::vector<std::string> include_cgroup;  ///< Paths below the root; empty: all.
+  std::vector<std::string> exclude_cgroup;
 };
 
 struct TunInbound {

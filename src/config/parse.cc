@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 
+#include "config/parse_auto_route.h"
 #include "config/reader.h"
 
 namespace hairpin::config {
@@ -50,9 +52,6 @@ constexpr std::array<Field<Log>, 4> kLogFields{{
 
 // ---- inbounds -----------------------------------------------------------------------------------
 
-constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
-std::optional<UidRange> parse_uid_range(std::string_view text);
-
 template <class T>
 void ignore_type(const Reader&, T&) {}  // read before, to choose the table
 
@@ -80,51 +79,7 @@ void read_udp_nat_max(const Reader& reader, TunInbound& tun) {
   tun.udp_nat_max = count;
 }
 
-/// Reads the field into a member of AutoRoute, by the type of that member.
-template <auto Member>
-constexpr auto into_auto_route =
-    [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.*Member); };
-
-void read_table(const Reader& reader, TunInbound& tun) {
-  std::uint64_t table = 0;
-  // 0 is none, 253 to 255 are the kernel's.
-  read_number(reader, 1, 0xffffffff, table);
-  if (table >= 253 && table <= 255) return reader.complain("is a table of the system");
-  if (table != 0) tun.auto_route.table = TableId{static_cast<std::uint32_t>(table)};
-}
-
-void read_first_rule(const Reader& reader, TunInbound& tun) {
-  std::uint64_t priority = tun.auto_route.first_rule.value();
-  read_number(reader, 100, 32000, priority);  // behind the links' own, before the system's
-  tun.auto_route.first_rule = RulePriority{static_cast<std::uint32_t>(priority)};
-}
-
-void read_users(const Reader& reader, std::vector<UidRange>& out) {
-  for (const Reader& element : reader.list()) {
-    std::uint64_t user = 0;
-    const std::size_t before = reader.problems().size();
-    read_number(element, 0, kLastUid, user);
-    const auto number = static_cast<std::uint32_t>(user);
-    if (reader.problems().size() == before) out.push_back({number, number});
-  }
-}
-
-void read_user_ranges(const Reader& reader, std::vector<UidRange>& out) {
-  for (const Reader& element : reader.list()) {
-    const auto* text = element.value().get_ptr<const std::string*>();
-    const auto range = text == nullptr ? std::nullopt : parse_uid_range(*text);
-    if (range) {
-      out.push_back(*range);
-    } else {
-      element.expected("a range of users such as \"1000:2000\"");
-    }
-  }
-}
-
-constexpr std::string_view kUsers = "the number of a user, or a list of them";
-constexpr std::string_view kInterfaces = "the name of an interface, or a list of them";
-
-constexpr std::array<Field<TunInbound>, 22> kTunFields{{
+constexpr std::array<Field<TunInbound>, 10> kTunFields{{
     {"type", "\"tun\"", ignore_type<TunInbound>},
     {"tag", kText, into<&TunInbound::tag>},
     {"interface_name", kText, into<&TunInbound::interface_name>},
@@ -135,38 +90,12 @@ constexpr std::array<Field<TunInbound>, 22> kTunFields{{
     {"udp_timeout", kDuration, into<&TunInbound::udp_timeout>},
     {"udp_nat_max", "a number from 1 to 1000000", read_udp_nat_max},
     {"tcp_idle_timeout", kDuration, into<&TunInbound::tcp_idle_timeout>},
-    {"auto_route", kBool, into_auto_route<&AutoRoute::enabled>},
-    {"strict_route", kBool, into_auto_route<&AutoRoute::strict>},
-    {"iproute2_table_index", "the number of a routing table", read_table},
-    {"iproute2_rule_index", "a number from 100 to 32000", read_first_rule},
-    {"route_address", kPrefixes, into_auto_route<&AutoRoute::route_address>},
-    {"route_exclude_address", kPrefixes, into_auto_route<&AutoRoute::route_exclude_address>},
-    {"include_interface", kInterfaces, into_auto_route<&AutoRoute::include_interface>},
-    {"exclude_interface", kInterfaces, into_auto_route<&AutoRoute::exclude_interface>},
-    {"include_uid", kUsers,
-     [](const Reader& reader, TunInbound& tun) { read_users(reader, tun.auto_route.include_uid); }},
-    {"include_uid_range", kRanges,
-     [](const Reader& reader, TunInbound& tun) {
-       read_user_ranges(reader, tun.auto_route.include_uid);
-     }},
-    {"exclude_uid", kUsers,
-     [](const Reader& reader, TunInbound& tun) { read_users(reader, tun.auto_route.exclude_uid); }},
-    {"exclude_uid_range", kRanges,
-     [](const Reader& reader, TunInbound& tun) {
-       read_user_ranges(reader, tun.auto_route.exclude_uid);
-     }},
 }};
 
-std::optional<UidRange> parse_uid_range(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  const auto number = [](std::string_view digits, std::uint64_t otherwise) {
-    return digits.empty() ? std::optional(otherwise) : parse_number(digits, kLastUid);
-  };
-  const auto first = number(text.substr(0, colon), 0);
-  const auto last = number(text.substr(colon + 1), kLastUid);
-  if (!first || !last || *first > *last) return std::nullopt;
-  return UidRange{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*last)};
+std::vector<Field<TunInbound>> tun_fields() {
+  auto fields = auto_route_fields();
+  std::ranges::copy(kTunFields, std::back_inserter(fields));
+  return fields;
 }
 
 }  // namespace
@@ -329,22 +258,6 @@ void read(const Reader& reader, Outbound& out) {
 
 namespace {
 
-/// Routing options, which mean nothing unless routes are asked for.
-void check_auto_route(const Reader& reader, const AutoRoute& wanted) {
-  constexpr std::array<const char*, 11> kNeedIt{
-      "strict_route",          "iproute2_table_index", "iproute2_rule_index", "route_address",
-      "route_exclude_address", "include_interface",    "exclude_interface",   "include_uid",
-      "include_uid_range",     "exclude_uid",          "exclude_uid_range"};
-  for (const char* name : kNeedIt) {
-    if (!wanted.enabled && reader.value().contains(name)) {
-      reader.member(name).complain("needs \"auto_route\": true");
-    }
-  }
-  if (!wanted.include_interface.empty() && !wanted.exclude_interface.empty()) {
-    reader.member("exclude_interface").complain("cannot be had together with include_interface");
-  }
-}
-
 void check_interface_name(const Reader& reader, const std::string& name) {
   // dev_valid_name() in the kernel's net/core/dev.c
   const bool valid = name.size() <= 15 && name != "." && name != ".." &&
@@ -358,7 +271,7 @@ void read(const Reader& reader, TunInbound& out) {
   constexpr std::array<std::string_view, 1> kTypes{"tun"};
   if (read_type(reader, kTypes).empty()) return;
   const std::size_t before = reader.problems().size();
-  read_object<TunInbound>(reader, kTunFields, out);
+  read_object<TunInbound>(reader, tun_fields(), out);
   check_interface_name(reader, out.interface_name);
   check_auto_route(reader, out.auto_route);
   if (out.address.empty() && reader.problems().size() == before) {
@@ -503,21 +416,6 @@ void check_reference(Problems& problems, std::string where, const std::string& t
                              (guess.empty() ? "" : "; did you mean \"" + guess + "\"?")});
 }
 
-/// With auto_route our own connections would be captured, were there nothing to know them by.
-void check_kept_out(Problems& problems, const Config& config) {
-  const bool routed = std::ranges::any_of(
-      config.inbounds, [](const TunInbound& tun) { return tun.auto_route.enabled; });
-  for (std::size_t i = 0; routed && i < config.outbounds.size(); ++i) {
-    const Outbound& outbound = config.outbounds[i];
-    if (std::holds_alternative<Block>(outbound.kind)) continue;
-    const Mark mark = outbound.dial.routing_mark.value_or(config.route.default_mark);
-    if (mark) continue;
-    problems.push_back({"outbounds[" + std::to_string(i) + "]",
-                        "needs a routing_mark: with auto_route its own connections would be " +
-                            std::string("captured")});
-  }
-}
-
 /// What concerns more than one object. Runs even when objects had problems of their own.
 void check_whole(const Reader& root, const Config& config) {
   Problems& problems = root.problems();
@@ -577,6 +475,7 @@ std::optional<Config> parse_value(const Json& json, Problems& problems) {
     return std::nullopt;
   }
   read_object<Config>(root, kConfigFields, config);
+  settle_marks(root, config);
   check_whole(root, config);
   if (!problems.empty()) return std::nullopt;
   if (config.outbounds.empty()) config.outbounds.push_back({"direct", {}, Direct{}});
@@ -593,7 +492,7 @@ std::vector<FieldInfo> all_fields() {
   std::vector<FieldInfo> all;
   list_fields<Config>(all, "", kConfigFields);
   list_fields<Log>(all, "log", kLogFields);
-  list_fields<TunInbound>(all, "inbounds", kTunFields);
+  list_fields<TunInbound>(all, "inbounds", tun_fields());
   list_fields<Typed<Direct>>(all, "outbounds, direct", outbound_fields<Direct>());
   list_fields<Typed<Socks>>(all, "outbounds, socks", outbound_fields<Socks>());
   list_fields<Typed<Http>>(all, "outbounds, http", outbound_fields<Http>());

@@ -24,12 +24,13 @@ bool out_of_descriptors(int code) {
 }  // namespace
 
 TcpListener::TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
-                         Fd listener, Clock::duration idle)
+                         Fd listener, Arrival arrival, Clock::duration idle)
     : worker_(worker),
       dispatcher_(dispatcher),
       capture_(capture),
       listener_(worker.executor(), listener.release()),
       pause_(worker.executor()),
+      arrival_(arrival),
       idle_(idle),
       reserve_(open_reserve()) {}
 
@@ -93,20 +94,40 @@ TcpListener::Refused TcpListener::refuse_one() {
   return refused;
 }
 
+std::optional<Flow> TcpListener::flow_of(const platform::Accepted& accepted) {
+  const int socket = accepted.socket.get();
+  const auto local = platform::local_endpoint(socket);
+  if (!local) return std::nullopt;  // reset before it was accepted
+  if (arrival_ == Arrival::transparent) {
+    return capture_.flow(Network::tcp, *local, accepted.peer);
+  }
+  const auto destination = platform::original_destination(socket);
+  if (destination && *destination != *local) {
+    return Flow{Network::tcp, accepted.peer, *destination, capture_.inbound};
+  }
+  // Serving it would be a connection to the same listener, and so on.
+  worker_.counters.add(Count::tcp_looped);
+  log::error(
+      "{} has connected to our own listener {}, which is for redirected connections only. "
+      "Refused",
+      accepted.peer.text(), local->text());
+  platform::reset_on_close(socket);
+  return std::nullopt;
+}
+
 void TcpListener::admit(platform::Accepted accepted) {
+  const auto flow = flow_of(accepted);
+  if (!flow) return;
   Fd client = std::move(accepted.socket);
-  const auto local = platform::local_endpoint(client.get());
-  if (!local) return;  // reset before it was accepted
-  const Flow flow = capture_.flow(Network::tcp, *local, accepted.peer);
-  if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(flow)) {
+  if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(*flow)) {
     worker_.counters.add(Count::tcp_looped);
     log::error(
         "{} is a connection of our own: it is routed back into the interface; "
         "exclude mark or destination from that route. Refused",
-        flow.text());
+        flow->text());
     return platform::reset_on_close(client.get());
   }
-  asio::co_spawn(worker_.executor(), dispatcher_.serve_tcp(std::move(client), flow, idle_),
+  asio::co_spawn(worker_.executor(), dispatcher_.serve_tcp(std::move(client), *flow, idle_),
                  asio::detached);
 }
 

@@ -9,11 +9,17 @@
 
 namespace hairpin::dispatch {
 
+/// How a connection has come to its listener, and so where its destination is to be read.
+enum class Arrival : std::uint8_t {
+  transparent,  ///< Untouched, or through the translator: from the socket's own names.
+  redirected,   ///< Turned to this host by NAT, which remembers.
+};
+
 class TcpListener {
  public:
-  /// `listener` is a transparent, listening socket.
+  /// `listener` is a listening socket of that kind.
   TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture, Fd listener,
-              Clock::duration idle);
+              Arrival arrival, Clock::duration idle);
   void start();
   void stop();
 
@@ -25,12 +31,14 @@ class TcpListener {
   Refused refuse_one();
   void wait_a_moment();
   void admit(platform::Accepted accepted);
+  std::optional<Flow> flow_of(const platform::Accepted& accepted);
 
   Worker& worker_;
   Dispatcher& dispatcher_;
   const Capture& capture_;
   Descriptor listener_;
   Timer pause_;
+  Arrival arrival_;
   Clock::duration idle_;
   Fd reserve_;  ///< Given up for a moment when there are no descriptors left.
 };

@@ -1,30 +1,46 @@
-// A plan into the kernel, and out of it again.
+// A plan into the kernel, its difference to another, and out of it again.
 #pragma once
 
+#include "base/fd.h"
 #include "host/plan.h"
 #include "platform/remover.h"
 
 namespace hairpin::host {
 
-/// What has been applied. Routes go with their interface; rules are taken away by `remove`.
+/// What has been applied. Routes go with their interface, the table of `capture` with its socket;
+/// rules are taken away by `remove`; a wall stays.
 class Applied {
  public:
-  Applied(platform::Remover remover, std::vector<platform::Rule> rules)
-      : remover_(std::move(remover)), rules_(std::move(rules)) {}
+  Applied(platform::Remover remover, Plan plan)
+      : remover_(std::move(remover)), plan_(std::move(plan)) {}
 
-  void note(const platform::Rule& rule) { rules_.push_back(rule); }
-  /// Removes the rules, capturing ones first. What is gone already is no error; the others are told
-  /// in the log.
+  const Plan& plan() const { return plan_; }
+
+  /// Changes what is in the kernel into `plan`, which is for the same interface: only what differs
+  /// is touched. Requires: the calling thread is in the network namespace of `apply`.
+  Result<> update(Plan plan);
+
+  /// Puts back what somebody else has removed, and says how much that was.
+  Result<std::size_t> repair();
+
+  /// Capturing first, so that from then on all goes its usual way. What is gone already is no
+  /// error; the others are told in the log.
   void remove();
 
  private:
+  friend Result<Applied> apply(Plan plan);
+  Result<> add_rules(const std::vector<platform::Rule>& rules);
+  Result<> load_tables(const Plan& plan);
+
   platform::Remover remover_;
-  std::vector<platform::Rule> rules_;
+  Plan plan_;
+  std::vector<platform::Rule> rules_;  ///< In the kernel.
+  Fd owner_;                           ///< Of the table of `capture`.
 };
 
 /// Into the network namespace of the calling thread: all of the plan, or nothing of it. Rules of a
 /// former run that nobody needs any more are removed before. Errors: EBUSY when another instance,
 /// or somebody else, uses the table or the priorities.
-Result<Applied> apply(const Plan& plan);
+Result<Applied> apply(Plan plan);
 
 }  // namespace hairpin::host

@@ -5,7 +5,9 @@
 #include <iterator>
 #include <utility>
 
+#include "host/chains.h"
 #include "host/prefixes.h"
+#include "nft/render.h"
 
 namespace hairpin::host {
 
@@ -16,17 +18,16 @@ using platform::RuleAction;
 
 /// The steps of plan.h, as distances from the first priority.
 enum Step : std::uint32_t {
-  kOwn,
-  kUsers,
-  kInterfaces,
-  kOtherInterfaces,
+  kTaken,
+  kMarked,
   kFromUs,
+  kOthers,
+  kHere,
+  kUsers,
+  kBound,
   kNamed,
   kKnown,
-  kBoundToUs,
-  kUnbound,
-  kBound,
-  kForwarded,
+  kCapture,
   kEnd,
 };
 static_assert(kEnd + 1 == kPriorities);
@@ -57,20 +58,36 @@ std::vector<UidRange> all_but(std::vector<UidRange> ranges) {
   return rest;
 }
 
-/// The rules of one family.
+bool contains(const std::vector<std::string>& names, const char* name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+/// The rules of one family that the interface carries.
 class FamilyRules {
  public:
   FamilyRules(const Policy& policy, Family family)
-      : policy_(policy), wanted_(policy.wanted), family_(family) {
-    carried_ = std::ranges::any_of(
-        policy.addresses, [family](const IpAddr& address) { return address.family() == family; });
-  }
+      : policy_(policy), wanted_(policy.wanted), family_(family) {}
 
   std::vector<Rule> make() {
-    if (!carried_ && !wanted_.strict) return {};
-    leave_out();
-    if (carried_) {
-      add(kFromUs, to_end([this](Rule& rule) { rule.input_interface = policy_.interface; }));
+    Rule taken = jump(first_lookup());
+    taken.mark = wanted_.marks.input;
+    taken.mark_mask = wanted_.marks.mask;
+    add(kTaken, taken);
+    Rule marked = jump(kEnd);
+    marked.negated = true;
+    marked.mark = Mark{};
+    add(kMarked, marked);
+    Rule from_us = jump(kEnd);
+    from_us.input_interface = policy_.interface;
+    add(kFromUs, from_us);
+    Rule others = jump(kEnd);
+    if (judges_sockets()) {
+      others.negated = true;
+      others.input_interface = kThisHost;
+    }
+    add(kOthers, others);
+    if (judges_sockets()) judge_sockets();
+    if (names_addresses(wanted_)) {
       // A default route of the table is for those who have no better one.
       Rule named = lookup(wanted_.table);
       named.without_default = true;
@@ -79,8 +96,7 @@ class FamilyRules {
     Rule known = lookup(platform::kMainTable);
     known.without_default = true;
     add(kKnown, known);
-    capture_sockets();
-    add(kForwarded, capture());
+    add(kCapture, lookup(wanted_.table));
     Rule end;
     end.action = RuleAction::nothing;
     add(kEnd, end);
@@ -102,93 +118,63 @@ class FamilyRules {
     return rule;
   }
 
-  /// The table; or, where the interface does not carry this family, the refusal.
-  Rule capture() const {
-    if (carried_) return lookup(wanted_.table);
-    Rule rule;
-    rule.action = RuleAction::unreachable;
-    return rule;
-  }
-
-  template <class Fill>
-  Rule to_end(Fill fill) const {
+  Rule jump(Step to) const {
     Rule rule;
     rule.action = RuleAction::go_to;
-    rule.target = at(kEnd);
-    fill(rule);
+    rule.target = at(to);
     return rule;
   }
 
-  void leave_out() {
-    for (const Mark mark : policy_.own_marks) {
-      add(kOwn, to_end([mark](Rule& rule) { rule.mark = mark; }));
+  /// Jumps go to rules that are there.
+  Step first_lookup() const { return names_addresses(wanted_) ? kNamed : kKnown; }
+
+  /// Rules are to judge what this host sends.
+  bool judges_sockets() const {
+    if (by_mark(wanted_) || contains(wanted_.exclude_interface, kThisHost)) return false;
+    return wanted_.include_interface.empty() || contains(wanted_.include_interface, kThisHost);
+  }
+
+  /// Only what this host sends gets here.
+  void judge_sockets() {
+    for (const Prefix& prefix : here(family_)) {
+      Rule rule = jump(kEnd);
+      rule.destination = prefix;
+      add(kHere, rule);
     }
     auto users = wanted_.exclude_uid;
     if (!wanted_.include_uid.empty())
       std::ranges::copy(all_but(wanted_.include_uid), std::back_inserter(users));
     for (const UidRange& range : users) {
-      // Forwarded packets count as root's: only what this host sends is meant.
-      add(kUsers, to_end([&range](Rule& rule) {
-            rule.input_interface = kThisHost;
-            rule.users = range;
-          }));
-    }
-    for (const std::string& name : wanted_.exclude_interface) {
-      add(kInterfaces, to_end([&name](Rule& rule) { rule.input_interface = name; }));
-    }
-    if (wanted_.include_interface.empty()) return;
-    for (const std::string& name : wanted_.include_interface) {
-      Rule rule;
-      rule.action = RuleAction::go_to;
-      // What an uncarried family has to do comes later.
-      rule.target = at(carried_ ? kFromUs : kKnown);
-      rule.input_interface = name;
-      add(kInterfaces, rule);
-    }
-    add(kOtherInterfaces, to_end([](Rule&) {}));
-  }
-
-  void capture_sockets() {
-    for (const IpAddr& address : policy_.addresses) {
-      if (address.family() != family_) continue;
-      Rule bound = capture();
-      bound.input_interface = kThisHost;
-      bound.source = host_prefix(address);
-      add(kBoundToUs, bound);
+      Rule rule = jump(kEnd);
+      rule.users = range;
+      add(kUsers, rule);
     }
     // IPv4 asks with 0.0.0.0 as long as the source is not chosen. IPv6 asks without any, and then
-    // no rule that names one matches: those fall through to the end of this list.
-    if (family_ == Family::v4) {
-      Rule unbound = capture();
-      unbound.input_interface = kThisHost;
-      unbound.source = host_prefix(IpAddr());
-      add(kUnbound, unbound);
+    // no rule that names one matches.
+    if (family_ == Family::v4) add_source(host_prefix(IpAddr()), first_lookup());
+    for (const IpAddr& address : policy_.addresses) {
+      if (address.family() == family_) add_source(host_prefix(address), first_lookup());
     }
-    if (!carried_) return;
-    for (const bool upper : {false, true}) {
-      add(kBound, to_end([this, upper](Rule& rule) {
-            rule.input_interface = kThisHost;
-            rule.source = half(family_, upper);
-          }));
-    }
+    for (const bool upper : {false, true}) add_source(half(family_, upper), kEnd);
+  }
+
+  void add_source(const Prefix& source, Step to) {
+    Rule rule = jump(to);
+    rule.source = source;
+    add(kBound, rule);
   }
 
   const Policy& policy_;
   const config::AutoRoute& wanted_;
   Family family_;
-  bool carried_ = false;
   std::vector<Rule> rules_;
 };
 
-std::vector<Prefix> make_routes(const Policy& policy) {
-  std::vector<Prefix> wanted = policy.wanted.route_address;
-  if (wanted.empty()) wanted = {everything(Family::v4), everything(Family::v6)};
-  std::erase_if(wanted, [&policy](const Prefix& prefix) {
-    return std::ranges::none_of(policy.addresses, [&prefix](const IpAddr& address) {
-      return address.family() == prefix.address.family();
-    });
-  });
-  return subtract(std::move(wanted), policy.wanted.route_exclude_address);
+/// What is to be captured, whether the interface can or not.
+std::vector<Prefix> wanted_prefixes(const config::AutoRoute& wanted) {
+  std::vector<Prefix> all = wanted.route_address;
+  if (all.empty()) all = {everything(Family::v4), everything(Family::v6)};
+  return subtract(std::move(all), wanted.route_exclude_address);
 }
 
 std::string ip_command(Family family) {
@@ -197,16 +183,43 @@ std::string ip_command(Family family) {
 
 }  // namespace
 
-Plan make_plan(const Policy& policy) {
-  Plan plan{policy.interface, policy.wanted.table, make_routes(policy), {}};
+bool by_mark(const config::AutoRoute& wanted) {
+  return wanted.redirect || !wanted.include_cgroup.empty() || !wanted.exclude_cgroup.empty();
+}
+
+bool names_addresses(const config::AutoRoute& wanted) {
+  return std::ranges::any_of(wanted.route_address,
+                             [](const Prefix& prefix) { return prefix.length != 0; });
+}
+
+std::string capture_name(const std::string& interface) {
+  return "hairpin-capture-" + interface;
+}
+
+std::string wall_name(const std::string& interface) {
+  return std::string(kWallPrefix) + interface;
+}
+
+Plan make_plan(const Policy& policy, const Snapshot& host) {
+  const auto wanted = wanted_prefixes(policy.wanted);
+  Plan plan{policy.interface,
+            policy.wanted.table,
+            {},
+            {},
+            make_capture(policy, host, wanted),
+            make_wall(policy, host, wanted)};
+  std::ranges::copy_if(wanted, std::back_inserter(plan.routes), [&policy](const Prefix& prefix) {
+    return carries(policy, prefix.address.family());
+  });
   for (const Family family : {Family::v4, Family::v6}) {
+    if (!carries(policy, family)) continue;
     auto rules = FamilyRules(policy, family).make();
     std::ranges::move(rules, std::back_inserter(plan.rules));
   }
   return plan;
 }
 
-std::string render(const Plan& plan) {
+std::string render_routing(const Plan& plan) {
   std::string text;
   for (const Prefix& prefix : plan.routes) {
     text += ip_command(prefix.address.family()) + "route add ";
@@ -217,6 +230,12 @@ std::string render(const Plan& plan) {
   for (const Rule& rule : plan.rules) {
     text += ip_command(rule.family) + "rule add " + platform::text(rule) + "\n";
   }
+  return text;
+}
+
+std::string render_tables(const Plan& plan) {
+  std::string text = nft::render(plan.capture);
+  if (plan.wall) text += nft::render(*plan.wall);
   return text;
 }
 

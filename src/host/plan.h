@@ -1,45 +1,65 @@
-// What has to be routed so that a host's traffic reaches an interface: routes and routing rules, as
-// a value. Pure: the same policy gives the same plan, on whatever host it is asked.
+// What has to be set up so that a host's traffic reaches an interface: routes, routing rules and an
+// nftables table, as a value. Pure: the same policy and the same host give the same plan.
 //
 // How it works
 //
-// One table holds what shall be captured: the prefixes of `route_address` (or everything) without
-// those of `route_exclude_address`. Its routes go to the interface, and vanish with it. Rules
-// decide who asks it. N is the first priority; each family has the same ones:
+// One routing table holds what shall be captured: the prefixes of `route_address` (or everything)
+// without those of `route_exclude_address`. Its routes go to the interface, and vanish with it.
+// Rules decide who asks it. N is the first priority; both families have the same ones:
 //
-//   N      our own marks                                     to the end
-//   N+1    users that are not to be captured                 to the end
-//   N+2    interfaces that are, or are not, to be captured   on, or to the end
-//   N+3    whatever else, where some interfaces are named    to the end
-//   N+4    what comes from the interface itself              to the end
-//   N+5    the table without its default route               named prefixes go before the host's
-//   own N+6    main without its default route                    networks that the host knows N+7
-//   sockets bound to an address of the interface      the table N+8    sockets that are not bound
-//   to an address          the table N+9    sockets that are: they answer what came from
-//          outside, or have chosen their way                 to the end
-//   N+10   everything that is forwarded                      the table
-//   N+11   the end: the host's own rules go on from here
+//   N      what nftables has marked to be captured            on at N+7
+//   N+1    any other mark: our own sockets, other tunnels      to the end
+//   N+2    what comes from the interface itself                to the end
+//   N+3    what other hosts send; or, by mark, everything      to the end
+//   N+4    addresses that mean "here" (multicast, link-local)  to the end
+//   N+5    users that are not to be captured                   to the end
+//   N+6    sockets that are bound to an address: they answer what came from outside, or have
+//          chosen their way                                    to the end
+//          (sockets without one, and those bound to the interface's: on at N+7)
+//   N+7    where `route_address` names prefixes, the table without its default route: they go
+//          before the host's own
+//   N+8    main without its default route: networks that the host knows
+//   N+9    the table
+//   N+10   the end: the host's own rules go on from here
 //
-// A family of which the interface has no address is left alone, or, with strict_route, ends as
-// unreachable wherever the table would have been asked. Then there is no step N+9 either: IPv6
-// takes "unreachable" for an answer only when it has asked with a source (ip6_dst_lookup_tail), and
-// a socket that was not bound would look as if it were. So answers to what came from outside by
-// that family, from beyond the networks that the host knows, end too.
+// What other hosts send is judged by nftables alone (chains.h), which knows who began a connection,
+// and marks what is to be captured. What this host sends is judged by the rules above, at no cost
+// for its packets and with the interface's address for its source; or, where a condition is wanted
+// that rules do not have, by nftables too: "by mark".
+//
+// A family of which the interface has no address is left alone; with strict_route the wall of
+// chains.h refuses it, as all else that would go around the interface.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
+#include "nft/ruleset.h"
 #include "platform/routes.h"
 
 namespace hairpin::host {
 
+/// A listener for what auto_redirect sends to this host.
+struct Redirection {
+  Family family;
+  std::uint16_t port;
+};
+
 struct Policy {
-  std::string interface;          ///< The link's, of whatever kind.
-  std::vector<IpAddr> addresses;  ///< Of the interface.
-  std::vector<Mark> own_marks;    ///< Of our outbound sockets; none if they are elsewhere.
+  std::string interface;                ///< The link's, of whatever kind.
+  std::vector<std::string> companions;  ///< Other interfaces of the link.
+  std::vector<IpAddr> addresses;        ///< Of the interface.
+  std::vector<Mark> own_marks;          ///< Of our outbound sockets; none if they are elsewhere.
+  std::vector<Redirection> redirections;
   config::AutoRoute wanted;
+};
+
+/// What a plan depends on of the host it is for.
+struct Snapshot {
+  std::vector<Prefix> known;  ///< In main, but for default routes and those to our interface.
+  std::map<std::string, std::uint64_t> groups;  ///< Control groups, by path: their inodes.
 };
 
 struct Plan {
@@ -47,14 +67,31 @@ struct Plan {
   TableId table;
   std::vector<Prefix> routes;         ///< In `table`, to the interface.
   std::vector<platform::Rule> rules;  ///< In the order of their priorities, IPv4 first.
+  nft::Table capture;                 ///< Goes with us.
+  std::optional<nft::Table> wall;     ///< Stays when we go, until somebody removes it.
 };
 
 /// Priorities that a plan uses, from its first on.
-inline constexpr std::uint32_t kPriorities = 12;
+inline constexpr std::uint32_t kPriorities = 11;
 
-Plan make_plan(const Policy& policy);
+Plan make_plan(const Policy& policy, const Snapshot& host);
 
-/// The plan as commands of ip(8), one in each line.
-std::string render(const Plan& plan);
+/// Whether what this host itself sends is judged by nftables.
+bool by_mark(const config::AutoRoute& wanted);
+
+/// Routes and rules as commands of ip(8), one in each line.
+std::string render_routing(const Plan& plan);
+/// Tables as nft(8) takes them.
+std::string render_tables(const Plan& plan);
+
+/// Whether `route_address` has more than default routes: what it names goes before networks that
+/// the host knows.
+bool names_addresses(const config::AutoRoute& wanted);
+
+/// Names of the tables of an interface.
+std::string capture_name(const std::string& interface);
+std::string wall_name(const std::string& interface);
+/// What all names of walls begin with.
+inline constexpr std::string_view kWallPrefix = "hairpin-wall-";
 
 }  // namespace hairpin::host

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "nft/apply.h"
+#include "stack/listeners.h"
 #include "stack/pump.h"
 #include "stack/tun_link.h"
 #include "stack/veth_link.h"
@@ -34,7 +35,9 @@ Result<Link> open_either(const LinkOptions& options) {
 
 }  // namespace
 
-Result<Link> open_link(const LinkOptions& options) {
+namespace {
+
+Result<Link> open_kind(const LinkOptions& options) {
   switch (options.inbound.link) {
     case config::LinkKind::automatic:
       return open_either(options);
@@ -45,6 +48,27 @@ Result<Link> open_link(const LinkOptions& options) {
       break;
   }
   return open_tun_link(options);
+}
+
+}  // namespace
+
+Result<Link> open_link(const LinkOptions& options) {
+  auto link = open_kind(options);
+  if (!link || !options.inbound.auto_route.redirect) return link;
+  for (const FamilyListeners& family : link->listeners) {
+    auto sockets = open_redirected(family.family, options.workers);
+    if (!sockets) {
+      close_link(*link);
+      return sockets.error();
+    }
+    link->redirected.push_back(std::move(*sockets));
+  }
+  return link;
+}
+
+std::vector<std::string> companions_of(config::LinkKind kind, const std::string& interface) {
+  if (kind != config::LinkKind::tun) return {};
+  return {inner_name(interface)};
 }
 
 void close_link(const Link& link) {

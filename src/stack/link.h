@@ -67,10 +67,13 @@ struct VethParts {
 
 /// Owns devices, sockets and nftables tables.
 struct Link {
-  std::string name;               ///< Of the interface.
-  std::vector<IpAddr> addresses;  ///< Of the interface.
-  std::string why;                ///< What `auto` could not have, and so chose this one.
+  std::string name;                     ///< Of the interface.
+  std::vector<IpAddr> addresses;        ///< Of the interface.
+  std::vector<std::string> companions;  ///< Other interfaces beside it.
+  std::string why;                      ///< What `auto` could not have, and so chose this one.
   std::vector<FamilyListeners> listeners;
+  /// For TCP that NAT turns to this host (auto_redirect), in the interface's namespace.
+  std::vector<FamilyListeners> redirected;
   std::variant<TunParts, VethParts> parts;
   Fd nft_owner;  ///< Owns the table in the interface's namespace; empty if none is needed.
   std::vector<platform::Rule> rules;         ///< Removed at the end.
@@ -79,6 +82,9 @@ struct Link {
 
   bool is_veth() const { return std::holds_alternative<VethParts>(parts); }
 };
+
+/// The other interfaces that a link of this kind has; `automatic` is taken for a veth.
+std::vector<std::string> companions_of(config::LinkKind kind, const std::string& interface);
 
 /// Sets a link up, or nothing of it, with the interface in the network namespace of the calling
 /// thread, which is in the same one afterwards. `automatic` takes a veth where the kernel and our

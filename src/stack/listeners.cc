@@ -6,26 +6,49 @@
 
 namespace hairpin::stack {
 
-Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
-                                       unsigned workers) {
-  FamilyListeners listeners{binding.family, {}, {}};
+namespace {
+
+/// Opens a socket for each worker with `open`, on the port that the first one gets.
+template <class Open>
+Result<std::vector<Fd>> share_port(unsigned workers, Open open) {
+  std::vector<Fd> sockets;
   std::uint16_t port = 0;
   for (unsigned i = 0; i < workers; ++i) {
-    auto socket = platform::listen_transparent_tcp(binding, port);
+    Result<Fd> socket = open(port);
     if (!socket) return std::move(socket.error()).in("TCP listener");
     if (port == 0) {
       const auto chosen = platform::local_port(socket->get());
       if (!chosen) return chosen.error();
       port = *chosen;
     }
-    listeners.tcp.push_back(std::move(*socket));
+    sockets.push_back(std::move(*socket));
   }
+  return sockets;
+}
+
+}  // namespace
+
+Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
+                                       unsigned workers) {
+  auto tcp = share_port(workers, [&binding](std::uint16_t port) {
+    return platform::listen_transparent_tcp(binding, port);
+  });
+  if (!tcp) return tcp.error();
+  FamilyListeners listeners{binding.family, std::move(*tcp), {}};
   for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
     auto socket = platform::open_transparent_udp(binding);
     if (!socket) return std::move(socket.error()).in("UDP listener");
     listeners.udp.push_back(std::move(*socket));
   }
   return listeners;
+}
+
+Result<FamilyListeners> open_redirected(Family family, unsigned workers) {
+  auto tcp = share_port(workers, [family](std::uint16_t port) {
+    return platform::listen_redirected_tcp(family, port);
+  });
+  if (!tcp) return tcp.error();
+  return FamilyListeners{family, std::move(*tcp), {}};
 }
 
 Result<nft::Listeners> ports_of(const FamilyListeners& sockets) {

@@ -11,6 +11,9 @@ namespace hairpin::stack {
 Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
                                        unsigned workers);
 
+/// Listeners for redirected TCP, one per worker, on one port.
+Result<FamilyListeners> open_redirected(Family family, unsigned workers);
+
 /// Their ports, as the nftables rules need them.
 Result<nft::Listeners> ports_of(const FamilyListeners& sockets);
 

@@ -30,14 +30,6 @@ std::uint32_t number_of(IfIndex inner) {
   return kNumberBase | static_cast<std::uint32_t>(inner.value());
 }
 
-std::string inner_name(const std::string& outer) {
-  constexpr std::size_t kLongest = IFNAMSIZ - 1;
-  constexpr std::string_view kSuffix = "-in";
-  std::string name = outer.substr(0, kLongest - kSuffix.size()) + std::string(kSuffix);
-  if (name == outer) name.back() = '2';  // it ended like this and had no room for more
-  return name;
-}
-
 Result<platform::Tun> open_outer(const LinkOptions& options) {
   const config::TunInbound& inbound = options.inbound;
   if (options.adopt_fd >= 0) return platform::adopt_tun(options.adopt_fd, inbound.interface_name);
@@ -130,6 +122,14 @@ Result<> add_policy_routing(Family family, const platform::Tun& inner, IfIndex i
 
 }  // namespace
 
+std::string inner_name(const std::string& outer) {
+  constexpr std::size_t kLongest = IFNAMSIZ - 1;
+  constexpr std::string_view kSuffix = "-in";
+  std::string name = outer.substr(0, kLongest - kSuffix.size()) + std::string(kSuffix);
+  if (name == outer) name.back() = '2';  // it ended like this and had no room for more
+  return name;
+}
+
 Result<Link> open_tun_link(const LinkOptions& options) {
   auto remover = platform::Remover::open();
   if (!remover) return remover.error();
@@ -149,6 +149,7 @@ Result<Link> open_tun_link(const LinkOptions& options) {
   opened = open_inner(options, outer);
   if (!opened) return opened.error();
   inner = std::move(*opened);
+  link.companions.push_back(inner.name);
   const auto index = platform::interface_index(inner.name);
   if (!index) return index.error();
   if (static_cast<std::uint32_t>(index->value()) > kMaxIndex) {

@@ -19,4 +19,7 @@ namespace hairpin::stack {
 /// Sets all of it up in the network namespace of the calling thread, or nothing of it.
 Result<Link> open_tun_link(const LinkOptions& options);
 
+/// The name of the inner device.
+std::string inner_name(const std::string& outer);
+
 }  // namespace hairpin::stack

@@ -1,10 +1,16 @@
 """auto_route: hairpin sets the host's routing up, and takes it away again. Topology: see lab.py."""
 
+import json
 import os
+import re
 import signal
 import socket
+import time
 
-from lab import CLIENT4, LabTest, OTHER4, PROXY4, PROXY6, ROUTER4, TARGET4, TARGET6, TUN4, main, wait_for
+from lab import CLIENT4, LabTest, OTHER4, PROXY4, PROXY6, ROUTER4, ROUTER6, TARGET4, TARGET6, TUN4, main, wait_for
+
+
+REDIRECT = os.environ.get("HAIRPIN_REDIRECT") == "1"  # ctest runs this file with auto_redirect, too
 
 
 class AutoRoute(LabTest):
@@ -22,7 +28,8 @@ class AutoRoute(LabTest):
                        for what in ("rule show", "route show table all"))
 
     def start(self, *outbounds, **fields):
-        return self.lab.hairpin(*outbounds, capture=False, tun={"auto_route": True, **fields})
+        redirect = {"auto_redirect": True} if REDIRECT else {}
+        return self.lab.hairpin(*outbounds, capture=False, tun={"auto_route": True, **redirect, **fields})
 
     def fetch(self, ns, address, *wrap):
         host = f"[{address}]" if ":" in address else address
@@ -101,9 +108,14 @@ class AutoRoute(LabTest):
         hairpin.stop()
         hairpin = self.start(address=[f"{TUN4}/30"], strict_route=True)
         self.check(hairpin, 1, ("router", TARGET4), ("router", PROXY6))
-        self.assertIn("unreachable", self.lab.ip("router", f"-6 route get {TARGET6}", check=False).stderr)
-        for ns in ("router", "client"):
-            self.assertNotIn("hello", self.fetch(ns, TARGET6))
+        for ns, *wrap in (("router",), ("client",)):
+            start = time.monotonic()
+            self.assertNotIn("hello", self.fetch(ns, TARGET6, *wrap))
+            self.assertLess(time.monotonic() - start, 3, "a refusal, not silence")
+        # No way around: neither an address nor a device that is bound to.
+        for option in (ROUTER6, "r1"):
+            self.assertNotIn("hello", self.fetch("router", TARGET6, "env", f"HP={option}", "sh", "-c",
+                                                 'shift; exec curl -m 3 -sS --interface $HP "$@"', "sh"))
 
     def test_a_killed_one_is_cleaned_up_after(self):
         self.lab.nginx()
@@ -134,15 +146,16 @@ class AutoRoute(LabTest):
             self.assertEqual(self.routing(), before)
 
     def test_the_kernel_lists_what_we_plan(self):
-        done = self.lab.run("router", os.environ["HAIRPIN"], "plan", "--auto-route", "--strict-route", "--tun-name",
-                            "hp0", "--address", f"{TUN4}/30")
-        planned = [line.replace("ip -6 ", "ip ") for line in done.stdout.splitlines() if " rule add " in line]
-        self.start(address=[f"{TUN4}/30"], strict_route=True)
+        fields = {"auto_route": True, "strict_route": True, "exclude_uid": [7, 9], "exclude_interface": "r0",
+                  "route_exclude_address": ["192.0.2.0/25", "10.0.0.0/8"], "exclude_mac_address": "02:00:5e:00:53:01"}
+        hairpin = self.start(**fields)
+        (self.lab.folder / "config.json").write_text(json.dumps(hairpin.config))
+        plan = self.lab.run("router", os.environ["HAIRPIN"], "plan", "-c", self.lab.folder / "config.json").stdout
         # What is printed can be typed: the same rules once more, in a namespace that has none.
+        planned = [line for line in plan.splitlines() if " rule add " in line]
+        for line in planned:
+            self.lab.ip("client", line.removeprefix("ip "))
         found = 0
-        for line in done.stdout.splitlines():
-            if " rule add " in line:
-                self.lab.ip("client", line.removeprefix("ip "))
         for family in ("-4", "-6"):
             listed = [self.lab.ip(ns, f"{family} rule show").stdout.replace(" [detached]", "").splitlines()
                       for ns in ("router", "client")]
@@ -150,6 +163,17 @@ class AutoRoute(LabTest):
             self.assertEqual(ours, typed)
             found += len(ours)
         self.assertEqual(found, len(planned))
+        # The tables: what nft prints, and what it takes.
+        text = plan[plan.index("table inet"):]
+        (self.lab.folder / "plan.nft").write_text(text)
+        self.lab.run("client", "nft", "-c", "-f", self.lab.folder / "plan.nft")
+        loaded = self.lab.run("router", "nft", "list", "table", "inet", "hairpin-capture-hp0").stdout
+        ports = re.findall(r"redirect to :(\d+)", loaded)
+        words = [re.sub(r"# progname .*|packets \d+ bytes \d+", "", one).split() for one in (text, loaded)]
+        if REDIRECT:
+            self.assertEqual(len(ports), 4)
+            words = [re.sub(r"redirect to :\d+", "redirect", " ".join(one)).split() for one in words]
+        self.assertEqual(*words)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,40 @@ const std::vector<Case>& cases() {
              wanted.include_uid = {{1000, 0xfffffffe}};
              wanted.exclude_uid = {{1001, 1001}};
            }),
+      with("exclude-this-host",
+           [](Policy&, AutoRoute& wanted) { wanted.exclude_interface = {"lo"}; }),
+      with("redirect",
+           [](Policy& policy, AutoRoute& wanted) {
+             wanted.redirect = true;
+             policy.companions = {"hp0-in"};
+             policy.redirections = {{Family::v4, 1001}, {Family::v6, 1002}};
+           }),
+      with("redirect-some-strict",
+           [](Policy& policy, AutoRoute& wanted) {
+             wanted.redirect = wanted.strict = true;
+             wanted.route_exclude_address = {prefix("0.0.0.0/1"), prefix("::/1")};
+             wanted.marks.input = Mark{0x100};
+             wanted.marks.mask = 0xff00;
+             policy.redirections = {{Family::v4, 1001}, {Family::v6, 1002}};
+           }),
+      with("macs",
+           [](Policy&, AutoRoute& wanted) { wanted.exclude_mac = {{2, 0, 0x5e, 0, 0x53, 1}}; }),
+      with("include-macs",
+           [](Policy&, AutoRoute& wanted) {
+             wanted.include_mac = {{2, 0, 0x5e, 0, 0x53, 1}, {2, 0, 0x5e, 0, 0x53, 2}};
+           }),
+      with("exclude-groups",
+           [](Policy&, AutoRoute& wanted) {
+             wanted.exclude_cgroup = {"user.slice/games.scope", "proxy.service"};
+             wanted.exclude_uid = {{100, 200}};
+           }),
+      with("include-groups",
+           [](Policy&, AutoRoute& wanted) {
+             wanted.include_cgroup = {"user.slice/games.scope", "proxy.service"};
+             wanted.include_uid = {{1000, 1000}, {2000, 3000}};
+           }),
+      with("closed", [](Policy&, AutoRoute& wanted) { wanted.on_stop = config::OnStop::closed; }),
+      with("gateway", [](Policy&, AutoRoute& wanted) { wanted.gateway = true; }),
       with("all-at-once",
            [](Policy& policy, AutoRoute& wanted) {
              policy.addresses.pop_back();
@@ -108,22 +142,33 @@ const std::vector<Case>& cases() {
   return all;
 }
 
+void expect_golden(const std::string& name, const std::string& made) {
+  const std::string path = std::string(HAIRPIN_GOLDEN) + "/plan/" + name;
+  if (std::getenv("HAIRPIN_WRITE_GOLDEN") != nullptr) std::ofstream(path) << made;
+  std::ifstream file(path);
+  std::ostringstream wanted;
+  wanted << file.rdbuf();
+  EXPECT_EQ(made, wanted.str()) << path;
+}
+
+/// A host with a LAN, and two control groups.
+Snapshot host() {
+  return {{prefix("192.0.2.0/24"), prefix("2001:db8:1::/64")},
+          {{"user.slice/games.scope", 4711}, {"proxy.service", 12}}};
+}
+
 TEST(Plan, IsWhatTheGoldenTextSays) {
   for (const Case& one : cases()) {
-    const std::string path = std::string(HAIRPIN_GOLDEN) + "/plan/" + one.name + ".ip";
-    const std::string made = render(make_plan(one.policy));
-    if (std::getenv("HAIRPIN_WRITE_GOLDEN") != nullptr) std::ofstream(path) << made;
-    std::ifstream file(path);
-    std::ostringstream wanted;
-    wanted << file.rdbuf();
-    EXPECT_EQ(made, wanted.str()) << path;
+    const Plan plan = make_plan(one.policy, host());
+    expect_golden(std::string(one.name) + ".ip", render_routing(plan));
+    expect_golden(std::string(one.name) + ".nft", render_tables(plan));
   }
 }
 
 TEST(Plan, KeepsToItsPriorities) {
   for (const Case& one : cases()) {
     const std::uint32_t first = one.policy.wanted.first_rule.value();
-    for (const platform::Rule& rule : make_plan(one.policy).rules) {
+    for (const platform::Rule& rule : make_plan(one.policy, host()).rules) {
       EXPECT_GE(rule.priority.value(), first) << one.name;
       EXPECT_LT(rule.priority.value(), first + kPriorities) << one.name;
       if (rule.action != platform::RuleAction::go_to) continue;

@@ -12,7 +12,8 @@ TEST(RuleText, HasTheWordsOfIpRule) {
   rule.table = kMainTable;
   EXPECT_EQ(text(rule), "pref 9000 lookup main protocol 72");
   rule.without_default = true;
-  rule.not_to_port = 53;
+  rule.negated = true;
+  rule.to_port = 53;
   EXPECT_EQ(text(rule), "pref 9000 not dport 53 lookup main suppress_prefixlength 0 protocol 72");
 
   Rule jump;
@@ -26,6 +27,13 @@ TEST(RuleText, HasTheWordsOfIpRule) {
   jump.users = UidRange{0, 999};
   EXPECT_EQ(text(jump),
             "pref 9001 fwmark 0x2024/0xffff iif lo uidrange 0-999 goto 9011 protocol 72");
+
+  Rule marked;
+  marked.priority = RulePriority{9001};
+  marked.negated = true;
+  marked.mark = Mark{};
+  marked.table = TableId{2022};
+  EXPECT_EQ(text(marked), "pref 9001 not fwmark 0x0/0xffffffff lookup 2022 protocol 72");
 
   Rule stop;
   stop.priority = RulePriority{7};

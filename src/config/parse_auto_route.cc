@@ -1,0 +1,246 @@
+#include "config/parse_auto_route.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace hairpin::config {
+
+namespace {
+
+constexpr std::string_view kBool = "true or false";
+constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
+constexpr std::string_view kUsers = "the number of a user, or a list of them";
+constexpr std::string_view kUserRanges = "a range such as \"1000:2000\", or a list of them";
+constexpr std::string_view kInterfaces = "the name of an interface, or a list of them";
+constexpr std::string_view kMacs = "an address such as \"02:00:5e:00:53:01\", or a list of them";
+constexpr std::string_view kGroups =
+    "a control group such as \"user.slice/games.scope\", or a list of them";
+constexpr std::string_view kMark = "a mark";
+constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
+
+/// Reads the field into a member of AutoRoute, by the type of that member.
+template <auto Member>
+constexpr auto into =
+    [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.*Member); };
+
+void read_table(const Reader& reader, TunInbound& tun) {
+  std::uint64_t table = 0;
+  // 0 is none, 253 to 255 are the kernel's.
+  read_number(reader, 1, 0xffffffff, table);
+  if (table >= 253 && table <= 255) return reader.complain("is a table of the system");
+  if (table != 0) tun.auto_route.table = TableId{static_cast<std::uint32_t>(table)};
+}
+
+void read_first_rule(const Reader& reader, TunInbound& tun) {
+  std::uint64_t priority = tun.auto_route.first_rule.value();
+  read_number(reader, 100, 32000, priority);  // behind the links' own, before the system's
+  tun.auto_route.first_rule = RulePriority{static_cast<std::uint32_t>(priority)};
+}
+
+void read_users(const Reader& reader, std::vector<UidRange>& out) {
+  for (const Reader& element : reader.list()) {
+    std::uint64_t user = 0;
+    const std::size_t before = reader.problems().size();
+    read_number(element, 0, kLastUid, user);
+    const auto number = static_cast<std::uint32_t>(user);
+    if (reader.problems().size() == before) out.push_back({number, number});
+  }
+}
+
+std::optional<UidRange> parse_uid_range(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  const auto number = [](std::string_view digits, std::uint64_t otherwise) {
+    return digits.empty() ? std::optional(otherwise) : parse_number(digits, kLastUid);
+  };
+  const auto first = number(text.substr(0, colon), 0);
+  const auto last = number(text.substr(colon + 1), kLastUid);
+  if (!first || !last || *first > *last) return std::nullopt;
+  return UidRange{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*last)};
+}
+
+/// Reads a list of texts, each through `parse`.
+template <class T, class Parse>
+void read_parsed(const Reader& reader, std::vector<T>& out, std::string_view expected,
+                 Parse parse) {
+  for (const Reader& element : reader.list()) {
+    const auto* text = element.value().get_ptr<const std::string*>();
+    auto value = text == nullptr ? std::nullopt : parse(*text);
+    if (value) {
+      out.push_back(std::move(*value));
+    } else {
+      element.expected(expected);
+    }
+  }
+}
+
+void read_user_ranges(const Reader& reader, std::vector<UidRange>& out) {
+  read_parsed(reader, out, "a range of users such as \"1000:2000\"", parse_uid_range);
+}
+
+std::optional<MacAddress> parse_mac(const std::string& text) {
+  std::array<unsigned, 6> bytes{};
+  int end = 0;
+  const int count = std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &bytes[0], &bytes[1],
+                                &bytes[2], &bytes[3], &bytes[4], &bytes[5], &end);
+  if (count != 6 || static_cast<std::size_t>(end) != text.size()) return std::nullopt;
+  MacAddress address;
+  std::ranges::transform(bytes, address.begin(),
+                         [](unsigned byte) { return static_cast<std::uint8_t>(byte); });
+  return address;
+}
+
+void read_macs(const Reader& reader, std::vector<MacAddress>& out) {
+  read_parsed(reader, out, "an address such as \"02:00:5e:00:53:01\"", parse_mac);
+}
+
+/// Without a slash at either end.
+std::optional<std::string> parse_group(const std::string& text) {
+  const std::size_t first = text.find_first_not_of('/');
+  if (first == std::string::npos) return std::nullopt;  // the root has every process in it
+  const std::string path = text.substr(first, text.find_last_not_of('/') - first + 1);
+  const std::string framed = "/" + path + "/";
+  for (const char* wrong : {"/../", "/./", "//", "\"", "\n"}) {
+    if (framed.find(wrong) != std::string::npos) return std::nullopt;
+  }
+  return path;
+}
+
+void read_groups(const Reader& reader, std::vector<std::string>& out) {
+  read_parsed(reader, out, "the path of a control group below the root", parse_group);
+}
+
+void read_mask(const Reader& reader, TunInbound& tun) {
+  Mark mask{tun.auto_route.marks.mask};
+  read(reader, mask);
+  if (!mask) return reader.expected("the bits that marks may use, such as \"0xffff\"");
+  tun.auto_route.marks.mask = mask.value();
+}
+
+void read_on_stop(const Reader& reader, TunInbound& tun) {
+  if (reader.value() == "open") {
+    tun.auto_route.on_stop = OnStop::open;
+  } else if (reader.value() == "closed") {
+    tun.auto_route.on_stop = OnStop::closed;
+  } else {
+    reader.expected("\"open\" or \"closed\"");
+  }
+}
+
+constexpr std::array<Field<TunInbound>, 23> kFields{{
+    {"auto_route", kBool, into<&AutoRoute::enabled>},
+    {"strict_route", kBool, into<&AutoRoute::strict>},
+    {"auto_redirect", kBool, into<&AutoRoute::redirect>},
+    {"auto_redirect_input_mark", kMark,
+     [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.input); }},
+    {"auto_redirect_output_mark", kMark,
+     [](const Reader& reader, TunInbound& tun) {
+       Mark mark;
+       read(reader, mark);
+       tun.auto_route.marks.output = mark;
+     }},
+    {"auto_redirect_reset_mark", kMark,
+     [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.reset); }},
+    {"auto_redirect_mark_mask", "the bits that marks may use", read_mask},
+    {"gateway", kBool, into<&AutoRoute::gateway>},
+    {"on_stop", "\"open\" or \"closed\"", read_on_stop},
+    {"iproute2_table_index", "the number of a routing table", read_table},
+    {"iproute2_rule_index", "a number from 100 to 32000", read_first_rule},
+    {"route_address", kPrefixes, into<&AutoRoute::route_address>},
+    {"route_exclude_address", kPrefixes, into<&AutoRoute::route_exclude_address>},
+    {"include_interface", kInterfaces, into<&AutoRoute::include_interface>},
+    {"exclude_interface", kInterfaces, into<&AutoRoute::exclude_interface>},
+    {"include_uid", kUsers,
+     [](const Reader& reader, TunInbound& tun) { read_users(reader, tun.auto_route.include_uid); }},
+    {"include_uid_range", kUserRanges,
+     [](const Reader& reader, TunInbound& tun) {
+       read_user_ranges(reader, tun.auto_route.include_uid);
+     }},
+    {"exclude_uid", kUsers,
+     [](const Reader& reader, TunInbound& tun) { read_users(reader, tun.auto_route.exclude_uid); }},
+    {"exclude_uid_range", kUserRanges,
+     [](const Reader& reader, TunInbound& tun) {
+       read_user_ranges(reader, tun.auto_route.exclude_uid);
+     }},
+    {"include_mac_address", kMacs,
+     [](const Reader& reader, TunInbound& tun) { read_macs(reader, tun.auto_route.include_mac); }},
+    {"exclude_mac_address", kMacs,
+     [](const Reader& reader, TunInbound& tun) { read_macs(reader, tun.auto_route.exclude_mac); }},
+    {"include_cgroup", kGroups,
+     [](const Reader& reader, TunInbound& tun) {
+       read_groups(reader, tun.auto_route.include_cgroup);
+     }},
+    {"exclude_cgroup", kGroups,
+     [](const Reader& reader, TunInbound& tun) {
+       read_groups(reader, tun.auto_route.exclude_cgroup);
+     }},
+}};
+
+/// Both say what is left out: what is in neither would be undecided.
+void refuse_both(const Reader& reader, const char* include, const char* exclude) {
+  if (!reader.value().contains(include) || !reader.value().contains(exclude)) return;
+  reader.member(exclude).complain(std::string("cannot be had together with ") + include);
+}
+
+}  // namespace
+
+std::vector<Field<TunInbound>> auto_route_fields() {
+  return {kFields.begin(), kFields.end()};
+}
+
+void check_auto_route(const Reader& reader, const AutoRoute& wanted) {
+  if (!reader.value().is_object()) return;
+  for (const Field<TunInbound>& field : kFields) {
+    const std::string name(field.name);
+    if (wanted.enabled || name == "auto_route" || !reader.value().contains(name)) continue;
+    reader.member(name).complain("needs \"auto_route\": true");
+  }
+  refuse_both(reader, "include_interface", "exclude_interface");
+  refuse_both(reader, "include_mac_address", "exclude_mac_address");
+  refuse_both(reader, "include_cgroup", "exclude_cgroup");
+}
+
+void settle_marks(const Reader& root, Config& config) {
+  const auto& json = root.value();
+  const bool given = json.contains("route") && json["route"].contains("default_mark");
+  for (std::size_t n = 0; n < config.inbounds.size(); ++n) {
+    const auto& output = config.inbounds[n].auto_route.marks.output;
+    if (!output) continue;
+    if ((given || n > 0) && *output != config.route.default_mark) {
+      root.problems().push_back({"inbounds[" + std::to_string(n) + "].auto_redirect_output_mark",
+                                 "is another name of route.default_mark, which has another value"});
+    }
+    config.route.default_mark = *output;
+  }
+}
+
+void check_kept_out(Problems& problems, const Config& config) {
+  for (std::size_t n = 0; n < config.inbounds.size(); ++n) {
+    const AutoRoute& wanted = config.inbounds[n].auto_route;
+    if (!wanted.enabled) continue;
+    const Mark input = wanted.marks.input;
+    const std::uint32_t mask = wanted.marks.mask;
+    const std::string inbound = "inbounds[" + std::to_string(n) + "].";
+    if ((input.value() & mask) != input.value() || !input) {
+      problems.push_back({inbound + "auto_redirect_input_mark",
+                          "must be in the bits of auto_redirect_mark_mask, and not 0"});
+    }
+    for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
+      const Outbound& outbound = config.outbounds[i];
+      if (std::holds_alternative<Block>(outbound.kind)) continue;
+      const Mark mark = outbound.dial.routing_mark.value_or(config.route.default_mark);
+      const std::string where = "outbounds[" + std::to_string(i) + "]";
+      if (!mark) {
+        problems.push_back({where,
+                            "needs a routing_mark: with auto_route its own connections would be "
+                            "captured"});
+      } else if ((mark.value() & mask) == input.value()) {
+        problems.push_back({where, "has the mark of what is to be captured (" + inbound +
+                                       "auto_redirect_input_mark): it would capture itself"});
+      }
+    }
+  }
+}
+
+}  // namespace hairpin::config

@@ -1,0 +1,365 @@
+#include "host/chains.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+namespace hairpin::host {
+
+namespace {
+
+using nft::Compare;
+using nft::Statement;
+
+constexpr int kMangle = -150;
+constexpr int kBehindDestinationNat = -99;  // Docker's and others' port forwards first
+constexpr int kOutputNat = -100;
+constexpr int kFilter = 0;
+constexpr const char* kThisHost = "lo";
+constexpr std::array<Family, 2> kFamilies{Family::v4, Family::v6};
+
+constexpr std::uint8_t kTcp = 6;
+constexpr std::uint16_t kDhcpClient = 68;
+constexpr std::uint16_t kDhcpServer = 67;
+constexpr std::uint16_t kDhcp6Client = 546;
+constexpr std::uint16_t kDhcp6Server = 547;
+
+std::string suffix(Family family) {
+  return family == Family::v4 ? "4" : "6";
+}
+
+void append(std::vector<nft::Rule>& to, std::vector<nft::Rule> rules) {
+  std::ranges::move(rules, std::back_inserter(to));
+}
+
+nft::Rule rule(std::vector<Statement> statements) {
+  return {std::move(statements)};
+}
+
+bool wants_all(const config::AutoRoute& wanted) {
+  return wanted.route_address.empty() && wanted.route_exclude_address.empty();
+}
+
+/// What is judged: this host's own connections, or those of others.
+enum class Place : std::uint8_t { local, forwarded };
+
+/// Rules that end in `verdict` for whatever is not to be captured.
+class LeftOut {
+ public:
+  LeftOut(const Policy& policy, const Snapshot& host, Place place, Statement verdict)
+      : wanted_(policy.wanted), host_(host), place_(place), verdict_(std::move(verdict)) {}
+
+  std::vector<nft::Rule> make() {
+    if (place_ == Place::local) {
+      users();
+      groups();
+    } else {
+      interfaces();
+      macs();
+    }
+    addresses();
+    return std::move(rules_);
+  }
+
+ private:
+  void leave(std::vector<Statement> conditions) {
+    conditions.push_back(verdict_);
+    rules_.push_back({std::move(conditions)});
+  }
+
+  void interfaces() {
+    for (const std::string& name : wanted_.exclude_interface) {
+      leave({nft::MatchInputInterface{name}});
+    }
+    if (wanted_.include_interface.empty()) return;
+    std::vector<Statement> none;
+    for (const std::string& name : wanted_.include_interface) {
+      none.emplace_back(nft::MatchInputInterface{name, Compare::not_equal});
+    }
+    leave(std::move(none));
+  }
+
+  void macs() {
+    for (const auto& mac : wanted_.exclude_mac) leave({nft::MatchEtherSource{mac}});
+    if (wanted_.include_mac.empty()) return;
+    std::vector<Statement> none;
+    for (const auto& mac : wanted_.include_mac) {
+      none.emplace_back(nft::MatchEtherSource{mac, Compare::not_equal});
+    }
+    leave(std::move(none));
+  }
+
+  void users() {
+    const auto lists = [](const std::vector<std::string>& names) {
+      return std::ranges::find(names, kThisHost) != names.end();
+    };
+    const bool unnamed = !wanted_.include_interface.empty() && !lists(wanted_.include_interface);
+    if (lists(wanted_.exclude_interface) || unnamed) leave({});
+    for (const UidRange& range : wanted_.exclude_uid) leave({nft::MatchUser{range}});
+    if (wanted_.include_uid.empty()) return;
+    std::vector<Statement> none;
+    for (const UidRange& range : wanted_.include_uid) {
+      none.emplace_back(nft::MatchUser{range, Compare::not_equal});
+    }
+    leave(std::move(none));
+  }
+
+  nft::MatchControlGroup group(const std::string& path, Compare compare) const {
+    const auto found = host_.groups.find(path);
+    return {path, found == host_.groups.end() ? 0 : found->second, compare};
+  }
+
+  void groups() {
+    for (const std::string& path : wanted_.exclude_cgroup) leave({group(path, Compare::equal)});
+    if (wanted_.include_cgroup.empty()) return;
+    std::vector<Statement> none;
+    for (const std::string& path : wanted_.include_cgroup) {
+      none.emplace_back(group(path, Compare::not_equal));
+    }
+    leave(std::move(none));
+  }
+
+  void addresses() {
+    for (const Family family : kFamilies) {
+      if (wants_all(wanted_)) break;
+      leave({nft::MatchDestinationSet{family, "captured" + suffix(family), Compare::not_equal}});
+    }
+  }
+
+  const config::AutoRoute& wanted_;
+  const Snapshot& host_;
+  Place place_;
+  Statement verdict_;
+  std::vector<nft::Rule> rules_;
+};
+
+/// What concerns only this host and its neighbours, whoever asks: rules that end in `verdict`.
+std::vector<nft::Rule> of_this_link(const Statement& verdict) {
+  std::vector<nft::Rule> rules;
+  for (const auto type : {nft::AddressType::local, nft::AddressType::broadcast,
+                          nft::AddressType::anycast, nft::AddressType::multicast}) {
+    rules.push_back(rule({nft::MatchDestinationType{type}, verdict}));
+  }
+  for (const Family family : kFamilies) {
+    for (const Prefix& prefix : here(family)) {
+      if (prefix.address.is_multicast()) continue;  // and broadcast: above
+      rules.push_back(rule({nft::MatchDestination{prefix}, verdict}));
+    }
+  }
+  // A lease is renewed with a server that may be anywhere.
+  rules.push_back(rule({nft::MatchUdpPorts{kDhcpClient, kDhcpServer}, verdict}));
+  rules.push_back(rule({nft::MatchUdpPorts{kDhcp6Client, kDhcp6Server}, verdict}));
+  return rules;
+}
+
+std::vector<nft::Rule> of_known_networks(const Statement& verdict) {
+  std::vector<nft::Rule> rules;
+  for (const Family family : kFamilies) {
+    rules.push_back(rule({nft::MatchDestinationSet{family, "known" + suffix(family)}, verdict}));
+  }
+  return rules;
+}
+
+std::vector<nft::Set> sets(const std::string& name, const std::vector<Prefix>& prefixes) {
+  std::vector<nft::Set> both;
+  for (const Family family : kFamilies) {
+    nft::Set set{name + suffix(family), family};
+    std::ranges::copy_if(prefixes, std::back_inserter(set.elements),
+                         [family](const Prefix& one) { return one.address.family() == family; });
+    both.push_back(std::move(set));
+  }
+  return both;
+}
+
+void add_sets(nft::Table& table, std::vector<nft::Set> more) {
+  std::ranges::move(more, std::back_inserter(table.sets));
+}
+
+/// The chains that mark.
+class Capture {
+ public:
+  Capture(const Policy& policy, const Snapshot& host)
+      : policy_(policy), wanted_(policy.wanted), marks_(policy.wanted.marks), host_(host) {}
+
+  std::vector<nft::Chain> make() {
+    std::vector<nft::Chain> chains{leave(), take(), forwarded()};
+    if (by_mark(wanted_)) chains.push_back(local());
+    if (!wanted_.redirect) return chains;
+    chains.push_back({"redirect_forwarded", nft::Hook::prerouting, kBehindDestinationNat,
+                      redirections(), nft::ChainType::nat});
+    chains.push_back(
+        {"redirect_local", nft::Hook::output, kOutputNat, redirections(), nft::ChainType::nat});
+    return chains;
+  }
+
+ private:
+  Mark left() const {
+    const Mark own = policy_.own_marks.empty() ? Mark{} : policy_.own_marks.front();
+    const Mark masked{own.value() & marks_.mask};
+    // Any value that says "judged", if our own mark does not fit.
+    return masked ? masked : Mark{marks_.input.value() ^ marks_.mask};
+  }
+
+  std::vector<Statement> mark_packet() const {
+    std::vector<Statement> statements;
+    // TCP is turned, not routed.
+    if (wanted_.redirect) statements.emplace_back(nft::MatchProtocol{kTcp, Compare::not_equal});
+    statements.emplace_back(nft::SetMark{marks_.input, marks_.mask});
+    return statements;
+  }
+
+  nft::Chain leave() const {
+    return {"leave", std::nullopt, 0, {rule({nft::SetConnectionMark{left(), marks_.mask}})}};
+  }
+
+  nft::Chain take() const {
+    return {"take",
+            std::nullopt,
+            0,
+            {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
+  }
+
+  /// What is judged already.
+  std::vector<nft::Rule> judged() const {
+    std::vector<Statement> captured{nft::MatchConnectionMark{marks_.input, marks_.mask}};
+    std::vector<nft::Rule> rules;
+    auto mark = mark_packet();
+    rules.push_back(rule({nft::MatchReply{}, nft::Return{}}));
+    captured.insert(captured.end(), mark.begin(), mark.end());
+    rules.push_back({std::move(captured)});
+    rules.push_back(
+        rule({nft::MatchConnectionMark{Mark{}, marks_.mask, Compare::not_equal}, nft::Return{}}));
+    return rules;
+  }
+
+  void judge(nft::Chain& chain, Place place) const {
+    append(chain.rules, of_this_link(nft::Return{}));
+    for (const Family family : kFamilies) {
+      if (carries(policy_, family)) continue;
+      chain.rules.push_back(rule({nft::MatchFamily{family}, nft::Return{}}));
+    }
+    append(chain.rules, LeftOut(policy_, host_, place, nft::Goto{"leave"}).make());
+    if (wanted_.redirect && !names_addresses(wanted_))
+      append(chain.rules, of_known_networks(nft::Goto{"leave"}));
+    chain.rules.push_back(rule({nft::Goto{"take"}}));
+  }
+
+  nft::Chain forwarded() const {
+    nft::Chain chain{"forwarded", nft::Hook::prerouting, kMangle};
+    chain.rules.push_back(rule({nft::MatchInputInterface{kThisHost}, nft::Return{}}));
+    chain.rules.push_back(rule({nft::MatchInputInterface{policy_.interface}, nft::Return{}}));
+    for (const std::string& name : policy_.companions) {
+      chain.rules.push_back(rule({nft::MatchInputInterface{name}, nft::Return{}}));
+    }
+    append(chain.rules, judged());
+    chain.rules.push_back(rule({nft::MatchNotForThisHost{}, nft::Return{}}));
+    judge(chain, Place::forwarded);
+    return chain;
+  }
+
+  nft::Chain local() const {
+    nft::Chain chain{"local", nft::Hook::output, kMangle, {}, nft::ChainType::route};
+    chain.rules.push_back(rule({nft::MatchOutputInterface{kThisHost}, nft::Return{}}));
+    for (const std::string& name : policy_.companions) {
+      chain.rules.push_back(rule({nft::MatchOutputInterface{name}, nft::Return{}}));
+    }
+    // Marked sockets have chosen their way: our own, and other tunnels'.
+    chain.rules.push_back(rule({nft::MatchMark{Mark{}, ~0U, Compare::not_equal}, nft::Return{}}));
+    append(chain.rules, judged());
+    judge(chain, Place::local);
+    return chain;
+  }
+
+  std::vector<nft::Rule> redirections() const {
+    std::vector<nft::Rule> rules;
+    for (const Redirection& to : policy_.redirections) {
+      rules.push_back(
+          rule({nft::MatchFamily{to.family}, nft::MatchProtocol{kTcp},
+                nft::MatchConnectionMark{marks_.input, marks_.mask}, nft::Redirect{to.port}}));
+    }
+    return rules;
+  }
+
+  const Policy& policy_;
+  const config::AutoRoute& wanted_;
+  const config::Marks& marks_;
+  const Snapshot& host_;
+};
+
+std::vector<nft::Chain> wall_chains(const Policy& policy, const Snapshot& host) {
+  constexpr std::uint8_t kFirstNeighbour = 133;  // router solicitation to neighbour advertisement
+  constexpr std::uint8_t kLastNeighbour = 136;
+  nft::Chain output{"wall_output", nft::Hook::output, kFilter};
+  nft::Chain forward{"wall_forward", nft::Hook::forward, kFilter};
+  std::vector<std::string> ours{policy.interface};
+  std::ranges::copy(policy.companions, std::back_inserter(ours));
+  output.rules.push_back(rule({nft::MatchOutputInterface{kThisHost}, nft::Return{}}));
+  for (const std::string& name : ours) {
+    output.rules.push_back(rule({nft::MatchOutputInterface{name}, nft::Return{}}));
+    forward.rules.push_back(rule({nft::MatchOutputInterface{name}, nft::Return{}}));
+    forward.rules.push_back(rule({nft::MatchInputInterface{name}, nft::Return{}}));
+  }
+  output.rules.push_back(rule({nft::MatchMark{Mark{}, ~0U, Compare::not_equal}, nft::Return{}}));
+  for (nft::Chain* chain : {&output, &forward}) {
+    chain->rules.push_back(rule({nft::MatchReply{}, nft::Return{}}));
+    append(chain->rules, of_this_link(nft::Return{}));
+  }
+  for (std::uint8_t type = kFirstNeighbour; type <= kLastNeighbour; ++type) {
+    output.rules.push_back(rule({nft::MatchIcmpType{Family::v6, type}, nft::Return{}}));
+  }
+  // A port forward from outside.
+  forward.rules.push_back(rule({nft::MatchTranslated{}, nft::Return{}}));
+  append(output.rules, of_known_networks(nft::Return{}));
+  append(forward.rules, of_known_networks(nft::Return{}));
+  append(output.rules, LeftOut(policy, host, Place::local, nft::Return{}).make());
+  append(forward.rules, LeftOut(policy, host, Place::forwarded, nft::Return{}).make());
+  for (nft::Chain* chain : {&output, &forward}) {
+    chain->rules.push_back(
+        rule({nft::MatchProtocol{kTcp}, nft::Counter{}, nft::Reject{nft::Refusal::reset}}));
+    chain->rules.push_back(rule({nft::Counter{}, nft::Reject{}}));
+  }
+  return {std::move(output), std::move(forward)};
+}
+
+}  // namespace
+
+const std::vector<Prefix>& here(Family family) {
+  static const std::vector<Prefix> v4{*Prefix::parse("224.0.0.0/4"),
+                                      *Prefix::parse("255.255.255.255/32"),
+                                      *Prefix::parse("169.254.0.0/16")};
+  static const std::vector<Prefix> v6{*Prefix::parse("ff00::/8"), *Prefix::parse("fe80::/10")};
+  return family == Family::v4 ? v4 : v6;
+}
+
+bool carries(const Policy& policy, Family family) {
+  return std::ranges::any_of(
+      policy.addresses, [family](const IpAddr& address) { return address.family() == family; });
+}
+
+nft::Table make_capture(const Policy& policy, const Snapshot& host,
+                        const std::vector<Prefix>& prefixes) {
+  nft::Table table{capture_name(policy.interface)};
+  const config::AutoRoute& wanted = policy.wanted;
+  const bool walled = wanted.strict && wanted.on_stop == config::OnStop::open;
+  if (!wants_all(wanted)) add_sets(table, sets("captured", prefixes));
+  if (wanted.redirect || walled) add_sets(table, sets("known", host.known));
+  table.chains = Capture(policy, host).make();
+  if (wanted.gateway) {
+    table.chains.push_back(
+        {"clamp", nft::Hook::forward, kMangle, {rule({nft::MatchSyn{}, nft::ClampSegments{}})}});
+  }
+  if (walled) std::ranges::move(wall_chains(policy, host), std::back_inserter(table.chains));
+  return table;
+}
+
+std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
+                                    const std::vector<Prefix>& prefixes) {
+  if (policy.wanted.on_stop == config::OnStop::open) return std::nullopt;
+  nft::Table table{wall_name(policy.interface), false};
+  if (!wants_all(policy.wanted)) add_sets(table, sets("captured", prefixes));
+  add_sets(table, sets("known", host.known));
+  table.chains = wall_chains(policy, host);
+  return table;
+}
+
+}  // namespace hairpin::host

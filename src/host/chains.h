@@ -1,0 +1,36 @@
+// The nftables part of a plan (plan.h). Pure.
+//
+// How it works
+//
+// Chain `forwarded` judges the first packet of each connection of another host, and `local`, where
+// that is wanted, of this one; the connection's mark keeps the verdict, so that a change of the
+// conditions moves no connection that runs. What is to be captured gets the input mark, by which
+// the routing rules know it. Only what began inside is captured: answers to a connection that came
+// from outside, and what is addressed to this host (a service, a published port before it is
+// translated), pass by.
+//
+// With auto_redirect TCP is not routed: the chains of type nat turn it to a listener of this host.
+// Their verdict must leave out networks that the host knows by itself, which rules otherwise do.
+//
+// The wall: chains that let nothing leave this host but by the interface, by our own sockets and
+// others that are marked, as an answer, or to a network that the host knows.
+#pragma once
+
+#include "host/plan.h"
+
+namespace hairpin::host {
+
+/// `prefixes`: what is to be captured, of both families.
+nft::Table make_capture(const Policy& policy, const Snapshot& host,
+                        const std::vector<Prefix>& prefixes);
+
+/// The wall that outlives us; empty unless that is wanted.
+std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
+                                    const std::vector<Prefix>& prefixes);
+
+/// Never routed: multicast, broadcast, link-local (RFC 1112, RFC 3927, RFC 4291).
+const std::vector<Prefix>& here(Family family);
+
+bool carries(const Policy& policy, Family family);
+
+}  // namespace hairpin::host
