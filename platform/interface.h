@@ -13,6 +13,14 @@ namespace hairpin::platform {
 /// Error code ENODEV when there is no such interface.
 Result<IfIndex> interface_index(const std::string& name);
 
+struct FoundInterface {
+  IfIndex index;
+  std::string name;
+  bool usable = false;  ///< Up, with a carrier.
+};
+/// All interfaces.
+Result<std::vector<FoundInterface>> list_interfaces();
+
 struct InterfaceSettings {
   std::vector<Prefix> addresses;
   unsigned mtu = 0;           ///< Bytes; 0 leaves it.

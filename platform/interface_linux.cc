@@ -104,6 +104,27 @@ Result<IfIndex> interface_index(const std::string& name) {
   return IfIndex{static_cast<int>(index)};
 }
 
+Result<std::vector<FoundInterface>> list_interfaces() {
+  auto netlink = Netlink::open();
+  if (!netlink) return netlink.error();
+  NetlinkMessage message(RTM_GETLINK, 0);
+  message.header<ifinfomsg>().ifi_family = AF_UNSPEC;
+  std::vector<FoundInterface> interfaces;
+  auto dumped = netlink->dump(message, "list interfaces", [&](const nlmsghdr& answer) {
+    const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(&answer));
+    FoundInterface found{IfIndex{header->ifi_index}, {}, false};
+    constexpr unsigned kLowerUp = 1U << 16U;  // IFF_LOWER_UP (linux/if.h)
+    found.usable = (header->ifi_flags & IFF_UP) != 0 && (header->ifi_flags & kLowerUp) != 0;
+    for_each_attribute(answer, sizeof(ifinfomsg), [&](const nlattr& attribute) {
+      if (mnl_attr_get_type(&attribute) != IFLA_IFNAME) return;
+      found.name = mnl_attr_get_str(&attribute);
+    });
+    interfaces.push_back(std::move(found));
+  });
+  if (!dumped) return dumped.error();
+  return interfaces;
+}
+
 Result<> configure_interface(const std::string& name, const InterfaceSettings& settings) {
   const auto index = interface_index(name);
   if (!index) return index.error();

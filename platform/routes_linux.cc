@@ -277,20 +277,56 @@ Result<> Remover::remove(IfIndex device) {
   return removed;
 }
 
-Result<std::vector<ListedRule>> list_rules() {
+namespace {
+
+/// Lists what `request` asks for, of both families. A list that changed while it was read is
+/// incomplete: it is asked for again.
+template <class T, class Request, class Read>
+Result<std::vector<T>> list(const char* what, Request request, Read read) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
-  std::vector<ListedRule> rules;
+  constexpr int kAttempts = 20;
+  std::vector<T> all;
   for (const Family family : {Family::v4, Family::v6}) {
-    NetlinkMessage message(RTM_GETRULE, 0);
-    message.header<fib_rule_hdr>().family = address_family(family);
-    auto dumped = netlink->dump(message, "list rules", [&](const nlmsghdr& answer) {
-      rules.push_back(read_rule(answer, family));
-    });
-    // A kernel without IPv6 answers EAFNOSUPPORT or EOPNOTSUPP: it has no such rules.
-    if (!dumped && family == Family::v4) return dumped.error();
+    const auto own = static_cast<std::ptrdiff_t>(all.size());
+    Result<> dumped;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      all.erase(all.begin() + own, all.end());
+      NetlinkMessage message(request.type, 0);
+      request.fill(message, address_family(family));
+      dumped =
+          netlink->dump(message, what, [&](const nlmsghdr& answer) { read(answer, family, all); });
+      if (dumped || dumped.error().code != EINTR) break;
+      netlink = Netlink::open();  // the rest of that answer is of no use
+      if (!netlink) return netlink.error();
+    }
+    // A kernel without IPv6 answers EAFNOSUPPORT or EOPNOTSUPP: it has none.
+    if (!dumped && (family == Family::v4 || dumped.error().code == EINTR)) return dumped.error();
   }
-  return rules;
+  return all;
+}
+
+struct RuleRequest {
+  std::uint16_t type = RTM_GETRULE;
+  static void fill(NetlinkMessage& message, std::uint8_t family) {
+    message.header<fib_rule_hdr>().family = family;
+  }
+};
+
+struct RouteRequest {
+  std::uint16_t type = RTM_GETROUTE;
+  static void fill(NetlinkMessage& message, std::uint8_t family) {
+    message.header<rtmsg>().rtm_family = family;
+  }
+};
+
+}  // namespace
+
+Result<std::vector<ListedRule>> list_rules() {
+  return list<ListedRule>("list rules", RuleRequest{},
+                          [](const nlmsghdr& answer, Family family, auto& rules) {
+                            rules.push_back(read_rule(answer, family));
+                          });
 }
 
 Result<std::vector<Rule>> own_rules() {
@@ -304,20 +340,11 @@ Result<std::vector<Rule>> own_rules() {
 }
 
 Result<std::vector<FoundRoute>> list_routes(TableId table) {
-  auto netlink = Netlink::open();
-  if (!netlink) return netlink.error();
-  std::vector<FoundRoute> routes;
-  for (const Family family : {Family::v4, Family::v6}) {
-    NetlinkMessage message(RTM_GETROUTE, 0);
-    message.header<rtmsg>().rtm_family = address_family(family);
-    auto dumped = netlink->dump(message, "list routes", [&](const nlmsghdr& answer) {
-      auto route = read_route(answer);
-      if (route && route->table == table) routes.push_back(std::move(*route));
-    });
-    // A kernel without IPv6 answers EAFNOSUPPORT or EOPNOTSUPP: it has no such routes.
-    if (!dumped && family == Family::v4) return dumped.error();
-  }
-  return routes;
+  return list<FoundRoute>("list routes", RouteRequest{},
+                          [table](const nlmsghdr& answer, Family, auto& routes) {
+                            auto route = read_route(answer);
+                            if (route && route->table == table) routes.push_back(std::move(*route));
+                          });
 }
 
 }  // namespace hairpin::platform

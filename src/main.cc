@@ -63,30 +63,44 @@ int start_log(const config::Log& settings) {
   return app::kExitConfig;
 }
 
+/// What stands before the file's words, if it is right.
+int check_words(const cli::Run& run) {
+  if (run.log_level && !log::parse_level(*run.log_level)) {
+    std::fprintf(stderr, "hairpin: --log-level: unknown level \"%s\"\n", run.log_level->c_str());
+    return app::kExitUsage;
+  }
+  if (run.link && !config::parse_link_kind(*run.link)) {
+    std::fprintf(stderr, "hairpin: --link: expected auto, veth or tun, got \"%s\"\n",
+                 run.link->c_str());
+    return app::kExitUsage;
+  }
+  return app::kExitOk;
+}
+
+/// Requires: check_words.
+std::optional<config::Config> read_config(const cli::Run& run) {
+  auto config = load(run.source);
+  if (!config) return std::nullopt;
+  if (run.log_level) config->log.level = *log::parse_level(*run.log_level);
+  if (run.link) {
+    for (config::TunInbound& inbound : config->inbounds) {
+      inbound.link = *config::parse_link_kind(*run.link);
+    }
+  }
+  return config;
+}
+
 struct Perform {
   int operator()(const cli::Run& run) const {
-    auto config = load(run.source);
+    if (const int status = check_words(run); status != app::kExitOk) return status;
+    const auto config = read_config(run);
     if (!config) return app::kExitConfig;
-    if (run.log_level) {
-      const auto level = log::parse_level(*run.log_level);
-      if (!level) {
-        std::fprintf(stderr, "hairpin: --log-level: unknown level \"%s\"\n",
-                     run.log_level->c_str());
-        return app::kExitUsage;
-      }
-      config->log.level = *level;
-    }
-    if (run.link) {
-      const auto kind = config::parse_link_kind(*run.link);
-      if (!kind) {
-        std::fprintf(stderr, "hairpin: --link: expected auto, veth or tun, got \"%s\"\n",
-                     run.link->c_str());
-        return app::kExitUsage;
-      }
-      for (config::TunInbound& inbound : config->inbounds) inbound.link = *kind;
-    }
     if (const int status = start_log(config->log); status != app::kExitOk) return status;
-    return app::run(*config, {run.netns});
+    app::RunOptions options{{}, run.netns};
+    if (!run.source.file.empty() && run.source.file != "-") {
+      options.reload = [&run] { return read_config(run); };
+    }
+    return app::run(*config, options);
   }
   int operator()(const cli::Check& check) const {
     if (!load(check.source)) return app::kExitConfig;

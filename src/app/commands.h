@@ -1,6 +1,8 @@
 // The commands, each from checked values to an exit status.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,11 +12,14 @@
 namespace hairpin::app {
 
 struct RunOptions {
+  /// Reads the configuration anew; tells what is wrong with it, and is empty then. Empty itself
+  /// where there is nothing to be read.
+  std::function<std::optional<config::Config>()> reload;
   std::string netns;  ///< Where the interfaces are made: a path or a process; empty: here.
 };
 
-/// Brings the interfaces up and serves flows until SIGINT, SIGTERM or SIGHUP. SIGUSR1 writes the
-/// counters to the log.
+/// Brings the interfaces up and serves flows until SIGINT or SIGTERM. SIGHUP reads the
+/// configuration again; SIGUSR1 writes the counters to the log.
 int run(const config::Config& config, const RunOptions& options);
 
 /// Prints what `run` would do to the host's routing.

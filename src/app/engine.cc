@@ -23,9 +23,8 @@ struct Engine::Source {
 };
 
 struct Engine::PerWorker {
-  PerWorker(const config::Config& config, const route::Router& router, LoopGuard& guard,
-            bool same_namespace)
-      : worker(guard), dispatcher(worker, config, router, same_namespace) {}
+  PerWorker(std::shared_ptr<const dispatch::Policy> policy, LoopGuard& guard, bool same_namespace)
+      : worker(guard), dispatcher(worker, std::move(policy), same_namespace) {}
 
   /// One worker's part of one link.
   struct Part {
@@ -37,6 +36,7 @@ struct Engine::PerWorker {
 
   void add(Source& source, const config::TunInbound& inbound, std::size_t index,
            const stack::Lost& lost);
+  void change(const std::shared_ptr<const dispatch::Policy>& policy);
   void stop();
 
   Worker worker;
@@ -70,6 +70,15 @@ void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, s
   parts.push_back(std::move(part));
 }
 
+void Engine::PerWorker::change(const std::shared_ptr<const dispatch::Policy>& policy) {
+  dispatcher.change(policy);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const config::TunInbound& inbound = policy->config.inbounds[i];
+    for (auto& listener : parts[i].tcp) listener->set_idle(inbound.tcp_idle_timeout);
+    parts[i].associations->set_limits({inbound.udp_nat_max, inbound.udp_timeout});
+  }
+}
+
 void Engine::PerWorker::stop() {
   worker.watchdog.stop();
   for (Part& part : parts) {
@@ -83,15 +92,15 @@ void Engine::PerWorker::stop() {
 
 Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
                bool same_namespace, stack::Lost link_lost)
-    : config_(config), router_(config_), link_lost_(std::move(link_lost)) {
+    : policy_(std::make_shared<const dispatch::Policy>(config)), link_lost_(std::move(link_lost)) {
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
-    auto worker = std::make_unique<PerWorker>(config_, router_, loop_guard_, same_namespace);
+    auto worker = std::make_unique<PerWorker>(policy_, loop_guard_, same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
-      worker->add(*sources_[i], config_.inbounds[i], index, link_lost_);
+      worker->add(*sources_[i], policy_->config.inbounds[i], index, link_lost_);
     }
     workers_.push_back(std::move(worker));
   }
@@ -116,6 +125,21 @@ void Engine::start() {
         }
       }
     });
+  }
+}
+
+void Engine::change(const config::Config& config) {
+  policy_ = std::make_shared<const dispatch::Policy>(config);
+  for (auto& worker : workers_) {
+    asio::post(worker->worker.executor(),
+               [raw = worker.get(), policy = policy_] { raw->change(policy); });
+  }
+}
+
+void Engine::set_uplink(const std::string& interface) {
+  for (auto& worker : workers_) {
+    asio::post(worker->worker.executor(),
+               [raw = worker.get(), interface] { raw->worker.uplink = interface; });
   }
 }
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "config/config.h"
+#include "dispatch/dispatcher.h"
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
-#include "route/router.h"
 #include "stack/link.h"
 
 namespace hairpin::app {
@@ -31,6 +31,11 @@ class Engine {
 
   /// Starts a thread for each worker. Returns at once.
   void start();
+  /// Flows are decided by `config` from now on; those that run go on. Requires: the same inbounds,
+  /// in what belongs to their links.
+  void change(const config::Config& config);
+  /// The interface that outbound sockets are bound to from now on, where they follow it.
+  void set_uplink(const std::string& interface);
   /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended
   /// may have left bytes behind that the kernel is still sending.
   void drain();
@@ -45,8 +50,7 @@ class Engine {
   struct PerWorker;
   std::uint64_t total(Count what) const;
 
-  config::Config config_;
-  route::Router router_;
+  std::shared_ptr<const dispatch::Policy> policy_;
   LoopGuard loop_guard_;
   stack::Lost link_lost_;
   std::vector<std::unique_ptr<Source>> sources_;

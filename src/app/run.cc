@@ -1,20 +1,27 @@
-#include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <thread>
 
 #include "app/commands.h"
+#include "app/control.h"
 #include "app/diagnose.h"
 #include "app/engine.h"
 #include "base/log.h"
-#include "host/apply.h"
 #include "host/chains.h"
+#include "host/keeper.h"
 #include "host/snapshot.h"
+#include "host/uplink.h"
 #include "platform/netns.h"
 #include "platform/privileges.h"
 #include "platform/sockets.h"
+#include "platform/tun.h"
 
 namespace hairpin::app {
 
@@ -26,55 +33,68 @@ int fail(const Error& error) {
   return diagnosis.status;
 }
 
+std::vector<host::Policy> policies_of(const config::Config& config,
+                                      const std::vector<stack::Link>& links, bool same_namespace) {
+  std::vector<host::Policy> policies;
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    const config::AutoRoute& wanted = config.inbounds[i].auto_route;
+    if (!wanted.enabled) continue;
+    const stack::Link& link = links[i];
+    host::Policy policy{link.name, link.companions, link.addresses, {}, {}, wanted};
+    if (same_namespace) policy.own_marks = config::marks_of(config);
+    for (const stack::FamilyListeners& family : link.redirected) {
+      policy.redirections.push_back({family.family, family.tcp_port});
+    }
+    policies.push_back(std::move(policy));
+  }
+  return policies;
+}
+
 /// What has been made in the namespace of the interfaces.
 struct Made {
   std::vector<stack::Link> links;
-  std::vector<host::Applied> routing;
-
-  void unroute() {
-    for (host::Applied& applied : routing) applied.remove();
-    routing.clear();
-  }
+  host::Keeper keeper;
 };
-
-Result<> make_one(const stack::LinkOptions& options, const std::vector<Mark>& own_marks,
-                  Made& made) {
-  auto link = stack::open_link(options);
-  if (!link) return link.error();
-  made.links.push_back(std::move(*link));
-  if (!options.inbound.auto_route.enabled) return {};
-  const stack::Link& open = made.links.back();
-  host::Policy policy{open.name, open.companions,           open.addresses, own_marks,
-                      {},        options.inbound.auto_route};
-  for (const stack::FamilyListeners& family : open.redirected) {
-    const auto port = platform::local_port(family.tcp.front().get());
-    if (!port) return port.error();
-    policy.redirections.push_back({family.family, *port});
-  }
-  const auto host = host::take_snapshot(policy);
-  if (!host) return host.error();
-  auto applied = host::apply(host::make_plan(policy, *host));
-  if (!applied) return applied.error();
-  made.routing.push_back(std::move(*applied));
-  return {};
-}
 
 Result<Made> make_here(const config::Config& config, bool same_namespace, unsigned workers) {
   const auto handed = platform::tun_fd_from_environment();
   if (!handed) return handed.error();
   const Mark own_mark = same_namespace ? config.route.default_mark : Mark{};
-  const auto own_marks = same_namespace ? config::marks_of(config) : std::vector<Mark>{};
   Made made;
+  const auto undone = [&made](const Error& error) {
+    for (const stack::Link& open : made.links) stack::close_link(open);
+    return error;
+  };
   for (const config::TunInbound& inbound : config.inbounds) {
     stack::LinkOptions options{inbound, workers, own_mark, -1};
     if (made.links.empty()) options.adopt_fd = *handed;  // the environment has room for one
-    if (auto done = make_one(options, own_marks, made); !done) {
-      made.unroute();
-      for (const stack::Link& open : made.links) stack::close_link(open);
-      return done.error();
-    }
+    auto link = stack::open_link(options);
+    if (!link) return undone(link.error());
+    made.links.push_back(std::move(*link));
   }
+  auto keeper = host::Keeper::start(policies_of(config, made.links, same_namespace));
+  if (!keeper) return undone(keeper.error());
+  made.keeper = std::move(*keeper);
   return made;
+}
+
+/// Namespaces are made: from here on CAP_NET_ADMIN does (marks, and what is removed at the end).
+void give_up_administration() {
+  if (auto dropped = platform::drop_system_administration(); !dropped) {
+    log::warn("{}", dropped.error().text());
+  }
+}
+
+/// sing-box takes this variable for the wish to be served by iptables.
+Result<> check_environment(const config::Config& config) {
+  const char* disabled = std::getenv("DISABLE_NFTABLES");
+  const bool routes = std::ranges::any_of(
+      config.inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
+  if (!routes || disabled == nullptr || *disabled == '\0') return {};
+  return Error{
+      "DISABLE_NFTABLES is set, and there is no other mode: with iptables rules could "
+      "neither be changed all at once nor vanish with the process that made them. Unset "
+      "it, or leave auto_route out and set routes yourself"};
 }
 
 /// The namespace that was asked for; empty when it is our own, by whatever name.
@@ -88,56 +108,158 @@ Result<Fd> other_namespace(const std::string& netns) {
   return space;
 }
 
-/// On a thread of its own: making a link enters other namespaces, and the workers' sockets belong
-/// where this process was started.
-Result<Made> make_links(const config::Config& config, const Fd& space, unsigned workers) {
-  Result<Made> made = Error{};
-  auto done =
-      platform::run_in_network_namespace(space, [&] { made = make_here(config, !space, workers); });
-  if (!done) return std::move(done.error()).in("--netns");
-  return made;
+/// What `now` has that cannot be changed into `next` while flows run; empty: nothing.
+std::string fixed_difference(const config::Config& now, const config::Config& next) {
+  if (now.route.default_mark != next.route.default_mark) return "route.default_mark";
+  if (now.inbounds.size() != next.inbounds.size()) return "the number of inbounds";
+  for (std::size_t i = 0; i < now.inbounds.size(); ++i) {
+    const config::TunInbound& a = now.inbounds[i];
+    const config::TunInbound& b = next.inbounds[i];
+    const config::AutoRoute& from = a.auto_route;
+    const config::AutoRoute& to = b.auto_route;
+    const std::array<std::pair<const char*, bool>, 9> fields{{
+        {"interface_name", a.interface_name == b.interface_name},
+        {"address", a.address == b.address},
+        {"mtu", a.mtu == b.mtu},
+        {"link", a.link == b.link},
+        {"auto_route", from.enabled == to.enabled},
+        {"auto_redirect", from.redirect == to.redirect},
+        {"gateway", from.gateway == to.gateway},
+        {"iproute2_table_index", from.table == to.table},
+        {"iproute2_rule_index", from.first_rule == to.first_rule},
+    }};
+    for (const auto& [name, same] : fields) {
+      if (!same) return "inbounds[" + std::to_string(i) + "]." + name;
+    }
+  }
+  return "";
 }
+
+/// `run`, once the links are there. Everything here happens on the control thread.
+class Running {
+ public:
+  Running(config::Config config, const RunOptions& options, Engine& engine, host::Keeper& keeper,
+          std::vector<host::Policy> policies)
+      : config_(std::move(config)),
+        options_(options),
+        engine_(engine),
+        keeper_(keeper),
+        policies_(std::move(policies)) {}
+
+  Result<> serve() {
+    follow_uplink();
+    return serve_control({[this] { look(); }, [this] { reload(); },
+                          [this] { log::info("counters: {}", engine_.counters()); }});
+  }
+
+ private:
+  void look() {
+    keeper_.refresh();
+    follow_uplink();
+  }
+
+  void follow_uplink() {
+    if (!config_.route.auto_detect_interface) return;
+    std::vector<std::string> ours;
+    for (const host::Policy& policy : policies_) {
+      ours.push_back(policy.interface);
+      ours.insert(ours.end(), policy.companions.begin(), policy.companions.end());
+    }
+    const auto uplink = host::find_uplink(ours);
+    if (!uplink) return log::warn("{}", uplink.error().text());
+    if (*uplink == uplink_) return;
+    log::info("outbound sockets are bound to {} from now on",
+              uplink->empty() ? "no interface" : *uplink);
+    uplink_ = *uplink;
+    engine_.set_uplink(uplink_);
+  }
+
+  void reload() {
+    if (!options_.reload) return log::warn("not reloaded: there is no configuration file");
+    const auto fresh = options_.reload();
+    if (!fresh)
+      return log::error("not reloaded: the configuration is wrong; all goes on as it was");
+    if (const std::string fixed = fixed_difference(config_, *fresh); !fixed.empty()) {
+      return log::error(
+          "not reloaded: {} cannot be changed while running; restart, or change it "
+          "back. All goes on as it was",
+          fixed);
+    }
+    auto policies = policies_;
+    std::size_t next = 0;
+    for (const config::TunInbound& inbound : fresh->inbounds) {
+      if (inbound.auto_route.enabled) policies[next++].wanted = inbound.auto_route;
+    }
+    if (auto changed = keeper_.change(policies); !changed) {
+      return log::error("not reloaded: {}; all goes on as it was", changed.error().text());
+    }
+    policies_ = std::move(policies);
+    engine_.change(*fresh);
+    log::set_level(fresh->log.level);
+    config_ = *fresh;
+    follow_uplink();
+    log::info("reloaded");
+  }
+
+  config::Config config_;
+  const RunOptions& options_;
+  Engine& engine_;
+  host::Keeper& keeper_;
+  std::vector<host::Policy> policies_;
+  std::string uplink_;
+};
 
 }  // namespace
 
 int run(const config::Config& config, const RunOptions& options) {
-  // Blocked before any thread exists, so that all inherit it and this one alone receives them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, number);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
+  block_control_signals();
   if (auto limit = platform::raise_descriptor_limit(); !limit) {
     log::warn("{}", limit.error().text());
   }
+  if (auto allowed = check_environment(config); !allowed) return fail(allowed.error());
   const unsigned workers = default_workers();
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
-  auto made = make_links(config, *space, workers);
-  if (!made) return fail(made.error());
-  // Namespaces are made: from here on CAP_NET_ADMIN does (marks, and removing at the end).
-  if (auto dropped = platform::drop_system_administration(); !dropped) {
-    log::warn("{}", dropped.error().text());
+  const bool same_namespace = !*space;
+
+  // Links are made, and the host is kept, on a thread in the namespace of the interfaces; the
+  // workers' sockets belong where this process was started.
+  std::promise<Result<Made>> made_here;
+  std::promise<Running*> engine_ready;
+  std::future<Running*> running = engine_ready.get_future();
+  Result<> served;
+  std::thread control([&] {
+    const auto entered = same_namespace ? Result<>() : platform::enter_network_namespace(*space);
+    made_here.set_value(entered ? make_here(config, same_namespace, workers)
+                                : Result<Made>(Error(entered.error()).in("--netns")));
+    give_up_administration();
+    if (Running* task = running.get()) served = task->serve();
+  });
+  auto made = made_here.get_future().get();
+  give_up_administration();
+  if (!made) {
+    engine_ready.set_value(nullptr);
+    control.join();
+    return fail(made.error());
   }
+  auto policies = policies_of(config, made->links, same_namespace);
   std::vector<std::string> descriptions;
   for (const stack::Link& link : made->links) descriptions.push_back(stack::describe(link));
 
   std::atomic<bool> lost = false;
-  Engine engine(config, std::move(made->links), workers, !*space, [&lost] {
+  Engine engine(config, std::move(made->links), workers, same_namespace, [&lost] {
     if (lost.exchange(true)) return;
     log::error("the interface was removed by somebody else; stopping");
     ::kill(::getpid(), SIGTERM);
   });
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
-  for (;;) {
-    int number = 0;
-    if (sigwait(&signals, &number) != 0) continue;
-    log::info("counters: {}", engine.counters());
-    if (number != SIGUSR1) break;
-  }
-  made->unroute();  // first: what comes from now on goes its usual way
+  Running task(config, options, engine, made->keeper, std::move(policies));
+  engine_ready.set_value(&task);
+  control.join();
+  made->keeper.remove();  // first: what comes from now on goes its usual way
   engine.stop();
+  if (!served) return fail(served.error());
   log::info("stopped");
   return lost ? kExitFailure : kExitOk;
 }

@@ -93,15 +93,23 @@ struct Dial {
   std::string bind_interface;
   std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
   Duration connect_timeout = std::chrono::seconds(5);
+
+  friend bool operator==(const Dial&, const Dial&) = default;
 };
 
 struct Server {
   std::string host;  ///< Address or name.
   std::uint16_t port = 0;
+
+  friend bool operator==(const Server&, const Server&) = default;
 };
 
-struct Direct {};
-struct Block {};
+struct Direct {
+  friend bool operator==(const Direct&, const Direct&) = default;
+};
+struct Block {
+  friend bool operator==(const Block&, const Block&) = default;
+};
 struct Socks {
   Server server;
   std::string username;  ///< Empty: no authentication.
@@ -111,17 +119,23 @@ struct Socks {
   /// The request is sent with the greeting, not after the answer to it. Saves a round trip; some
   /// servers drop what they did not expect yet.
   bool pipeline = false;
+
+  friend bool operator==(const Socks&, const Socks&) = default;
 };
 struct Http {
   Server server;
   std::string username;
   std::string password;
+
+  friend bool operator==(const Http&, const Http&) = default;
 };
 
 struct Outbound {
   std::string tag;
   Dial dial;
   std::variant<Direct, Block, Socks, Http> kind;
+
+  friend bool operator==(const Outbound&, const Outbound&) = default;
 };
 
 enum class Network : std::uint8_t { tcp, udp };
@@ -162,6 +176,10 @@ struct Route {
   std::vector<RouteRule> rules;
   std::string final;          ///< Empty: the first outbound.
   Mark default_mark{0x2024};  ///< On all outbound sockets.
+  /// Outbound sockets are bound to this interface, unless their outbound names one.
+  std::string default_interface;
+  /// The same, to the one that leads out, whichever that is at the time.
+  bool auto_detect_interface = false;
 };
 
 struct Config {

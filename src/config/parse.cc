@@ -375,10 +375,12 @@ void read(const Reader& reader, RouteRule& rule) {
 
 namespace {
 
-constexpr std::array<Field<Route>, 3> kRouteFields{{
+constexpr std::array<Field<Route>, 5> kRouteFields{{
     {"rules", "a list of rules", into<&Route::rules>},
     {"final", "the tag of an outbound", into<&Route::final>},
     {"default_mark", "a mark", into<&Route::default_mark>},
+    {"default_interface", "the name of an interface", into<&Route::default_interface>},
+    {"auto_detect_interface", kBool, into<&Route::auto_detect_interface>},
 }};
 
 // ---- the whole ----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 #include "dispatch/dispatcher.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "relay/tcp_relay.h"
 
@@ -31,19 +33,36 @@ std::string size_text(std::uint64_t bytes) {
 
 }  // namespace
 
+void Dispatcher::change(std::shared_ptr<const Policy> policy) {
+  auto fresh = outbound::make_outbounds(policy->config, worker_, mark_sockets_);
+  const config::Config& before = policy_->config;
+  const config::Config& after = policy->config;
+  const bool same_defaults =
+      before.route.default_mark == after.route.default_mark &&
+      before.route.default_interface == after.route.default_interface &&
+      before.route.auto_detect_interface == after.route.auto_detect_interface;
+  for (std::size_t i = 0; same_defaults && i < after.outbounds.size(); ++i) {
+    const auto same = std::ranges::find(before.outbounds, after.outbounds[i]);
+    if (same == before.outbounds.end()) continue;
+    fresh[i] = outbounds_[static_cast<std::size_t>(same - before.outbounds.begin())];
+  }
+  outbounds_ = std::move(fresh);
+  policy_ = std::move(policy);
+}
+
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   const route::Decision decision = decide(flow);
-  if (decision.action != config::Action::route || !outbound(decision).carries(Network::tcp)) {
+  if (decision.action != config::Action::route || !outbound(decision)->carries(Network::tcp)) {
     worker_.counters.add(Count::tcp_rejected);
     log::info("{} rejected", flow.text());
     co_return reset(std::move(client));
   }
-  outbound::Outbound& through = outbound(decision);
-  auto server = co_await through.connect(flow.destination);
+  const std::shared_ptr<outbound::Outbound> through = outbound(decision);
+  auto server = co_await through->connect(flow.destination);
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
     worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
-    log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
+    log::warn("{} via {} failed: {}", flow.text(), through->tag(), server.error().text());
     co_return reset(std::move(client));
   }
   auto socket = worker_.watch(std::move(client));
@@ -53,10 +72,10 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
     co_return;
   }
   worker_.counters.add(Count::tcp_opened);
-  log::debug("{} via {} opened", flow.text(), through.tag());
+  log::debug("{} via {} opened", flow.text(), through->tag());
   relay::TcpRelay::start(worker_, std::move(*socket), std::move(*server), idle,
-                         [flow, &through](const relay::Summary& summary) {
-                           log::info("{} via {} {}: {} up, {} down", flow.text(), through.tag(),
+                         [flow, through](const relay::Summary& summary) {
+                           log::info("{} via {} {}: {} up, {} down", flow.text(), through->tag(),
                                      text(summary.ending), size_text(summary.sent),
                                      size_text(summary.received));
                          });

@@ -16,18 +16,30 @@
 
 namespace hairpin::dispatch {
 
-/// One per worker. The router is shared and never changes.
+/// What flows are decided by: shared by all workers, and never changed.
+struct Policy {
+  explicit Policy(config::Config from) : config(std::move(from)), router(config) {}
+
+  config::Config config;
+  route::Router router;
+};
+
+/// One per worker.
 class Dispatcher {
  public:
-  Dispatcher(Worker& worker, const config::Config& config, const route::Router& router,
-             bool mark_sockets)
+  Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
       : worker_(worker),
-        router_(router),
-        outbounds_(outbound::make_outbounds(config, worker, mark_sockets)) {}
+        mark_sockets_(mark_sockets),
+        policy_(std::move(policy)),
+        outbounds_(outbound::make_outbounds(policy_->config, worker, mark_sockets)) {}
 
-  route::Decision decide(const Flow& flow) const { return router_.decide(flow); }
-  outbound::Outbound& outbound(const route::Decision& decision) const {
-    return *outbounds_[decision.outbound];
+  /// From now on flows are decided by `policy`. Those that run keep the outbound they have, and so
+  /// does everybody where its settings are the same.
+  void change(std::shared_ptr<const Policy> policy);
+
+  route::Decision decide(const Flow& flow) const { return policy_->router.decide(flow); }
+  const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
+    return outbounds_[decision.outbound];
   }
 
   /// Connects the flow through its outbound and relays it to the end. On any failure the client is
@@ -36,8 +48,9 @@ class Dispatcher {
 
  private:
   Worker& worker_;
-  const route::Router& router_;
-  std::vector<std::unique_ptr<outbound::Outbound>> outbounds_;
+  bool mark_sockets_;
+  std::shared_ptr<const Policy> policy_;
+  std::vector<std::shared_ptr<outbound::Outbound>> outbounds_;
 };
 
 }  // namespace hairpin::dispatch

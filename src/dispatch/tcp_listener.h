@@ -22,6 +22,8 @@ class TcpListener {
               Arrival arrival, Clock::duration idle);
   void start();
   void stop();
+  /// For connections that are accepted from now on.
+  void set_idle(Clock::duration idle) { idle_ = idle; }
 
  private:
   void wait();

@@ -33,7 +33,7 @@ class UdpAssociations::Association final
     const route::Decision decision = table_.dispatcher_.decide(flow);
     if (decision.action == config::Action::drop) return reject(flow, burst);
     if (decision.action == config::Action::reject ||
-        !table_.dispatcher_.outbound(decision).carries(Network::udp)) {
+        !table_.dispatcher_.outbound(decision)->carries(Network::udp)) {
       reject(flow, burst);
       return table_.back_.refuse(client(), flow.destination, burst[0]);
     }
@@ -46,7 +46,7 @@ class UdpAssociations::Association final
   void close(const char* why) {
     if (Watched::is_linked()) Watched::unlink();
     std::string tags;
-    for (const auto& path : paths_) tags += " via " + path->through.tag();
+    for (const auto& path : paths_) tags += " via " + path->through->tag();
     paths_.clear();
     log::info("{}{} {}: {} datagrams up, {} down", first_.text(), tags, why, sent_, received_);
   }
@@ -54,14 +54,15 @@ class UdpAssociations::Association final
  private:
   /// What one outbound gives back to this association.
   struct Path final : outbound::UdpSink {
-    Path(Association& to, outbound::Outbound& by) : owner(to), through(by) {}
+    Path(Association& to, std::shared_ptr<outbound::Outbound> by)
+        : owner(to), through(std::move(by)) {}
     void deliver(const Endpoint& from, const platform::Burst& burst) override {
       owner.deliver(from, burst);
     }
     void failed(const Error& error) override { owner.failed(*this, error); }
 
     Association& owner;
-    outbound::Outbound& through;
+    std::shared_ptr<outbound::Outbound> through;
     std::unique_ptr<outbound::UdpPath> path;
     Clock::time_point opened = Clock::now();
     bool broken = false;
@@ -73,9 +74,9 @@ class UdpAssociations::Association final
   }
 
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow) {
-    outbound::Outbound& through = table_.dispatcher_.outbound(decision);
+    const auto& through = table_.dispatcher_.outbound(decision);
     const auto known =
-        std::ranges::find_if(paths_, [&](const auto& path) { return &path->through == &through; });
+        std::ranges::find_if(paths_, [&](const auto& path) { return path->through == through; });
     if (known != paths_.end()) {
       Path& path = **known;
       if (!path.broken) return path.path.get();
@@ -86,14 +87,14 @@ class UdpAssociations::Association final
       paths_.erase(known);
     }
     auto fresh = std::make_unique<Path>(*this, through);
-    auto opened = through.open_udp(*fresh);
+    auto opened = through->open_udp(*fresh);
     if (!opened) {
       table_.worker_.counters.add(Count::udp_dial_failed);
-      log::warn("{} via {} failed: {}", flow.text(), through.tag(), opened.error().text());
+      log::warn("{} via {} failed: {}", flow.text(), through->tag(), opened.error().text());
       return nullptr;
     }
     fresh->path = std::move(*opened);
-    log::debug("{} via {} opened", flow.text(), through.tag());
+    log::debug("{} via {} opened", flow.text(), through->tag());
     paths_.push_back(std::move(fresh));
     return paths_.back()->path.get();
   }
@@ -111,7 +112,7 @@ class UdpAssociations::Association final
   void failed(Path& path, const Error& error) {
     const bool exhausted = error.code == EMFILE || error.code == ENFILE;
     table_.worker_.counters.add(exhausted ? Count::udp_no_descriptor : Count::udp_dial_failed);
-    log::warn("{} via {} failed: {}", first_.text(), path.through.tag(), error.text());
+    log::warn("{} via {} failed: {}", first_.text(), path.through->tag(), error.text());
     path.broken = true;  // it is in the middle of a call: a later datagram replaces it
     table_.back_.refuse(client(), first_.destination, {});
   }

@@ -54,6 +54,8 @@ class UdpAssociations {
   /// A client's datagrams, valid during the call.
   void take(const Flow& flow, const platform::Burst& burst);
   void clear();
+  /// For associations that are there, too, but that none is evicted for it.
+  void set_limits(UdpLimits limits) { limits_ = limits; }
 
  private:
   class Association;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/asio.h"
@@ -43,6 +44,9 @@ struct Worker {
   }
 
   Executor executor() { return context.get_executor(); }
+
+  /// The interface that leads out, for sockets that are to be bound to it; empty: not known.
+  std::string uplink;
 
   // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
   Counters counters;

@@ -126,29 +126,40 @@ void Applied::remove() {
   }
 }
 
-Result<> Applied::update(Plan plan) {
+Result<std::size_t> Applied::update(Plan plan) {
   const auto device = platform::interface_index(plan.interface);
   if (!device) return device.error();
-  // Exceptions before what captures, and the other way round on the way back: at no moment is more
-  // captured than by one of the two plans.
-  for (const Prefix& prefix : only_in(plan.routes, plan_.routes)) {
-    if (auto added = install(route_to(plan, prefix, *device)); !added) return added;
+  const auto new_routes = only_in(plan.routes, plan_.routes);
+  const auto old_routes = only_in(plan_.routes, plan.routes);
+  const auto new_rules = only_in(plan.rules, rules_);
+  const auto old_rules = only_in(rules_, plan.rules);
+  const bool new_wall = text(plan.wall) != text(plan_.wall);
+  const bool new_table = nft::render(plan.capture) != nft::render(plan_.capture);
+  for (const Prefix& prefix : new_routes) {
+    if (auto added = install(route_to(plan, prefix, *device)); !added) return added.error();
   }
-  if (auto added = add_rules(only_in(plan.rules, rules_)); !added) return added;
-  if (text(plan.wall) != text(plan_.wall)) {
-    if (auto walled = load_wall(plan.wall); !walled) return walled;
+  if (auto added = add_rules(new_rules); !added) return added.error();
+  if (new_wall) {
+    if (auto walled = load_wall(plan.wall); !walled) return walled.error();
+    if (!plan.wall) {
+      if (auto gone = nft::remove(plan_.wall->name); !gone) return gone.error();
+    }
   }
-  if (auto changed = change_table(owner_, plan_.capture, plan.capture); !changed) return changed;
-  for (const Rule& rule : only_in(rules_, plan.rules)) {
-    if (auto removed = remover_.remove(rule); !removed) return removed;
+  if (new_table) {
+    auto changed = change_table(owner_, plan_.capture, plan.capture);
+    if (!changed) return changed.error();
+  }
+  for (const Rule& rule : old_rules) {
+    if (auto removed = remover_.remove(rule); !removed) return removed.error();
     std::erase(rules_, rule);
   }
-  for (const Prefix& prefix : only_in(plan_.routes, plan.routes)) {
+  for (const Prefix& prefix : old_routes) {
     auto removed = remover_.remove(route_to(plan_, prefix, *device));
-    if (!removed) return removed;
+    if (!removed) return removed.error();
   }
   plan_ = std::move(plan);
-  return {};
+  return new_routes.size() + old_routes.size() + new_rules.size() + old_rules.size() +
+         (new_wall ? 1 : 0) + (new_table ? 1 : 0);
 }
 
 Result<std::size_t> Applied::repair() {

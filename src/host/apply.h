@@ -17,8 +17,9 @@ class Applied {
   const Plan& plan() const { return plan_; }
 
   /// Changes what is in the kernel into `plan`, which is for the same interface: only what differs
-  /// is touched. Requires: the calling thread is in the network namespace of `apply`.
-  Result<> update(Plan plan);
+  /// is touched. Returns how much that was. Requires: the calling thread is in the network
+  /// namespace of `apply`.
+  Result<std::size_t> update(Plan plan);
 
   /// Puts back what somebody else has removed, and says how much that was.
   Result<std::size_t> repair();

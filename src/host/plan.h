@@ -56,7 +56,7 @@ struct Policy {
   config::AutoRoute wanted;
 };
 
-/// What a plan depends on of the host it is for.
+/// What depends on the host.
 struct Snapshot {
   std::vector<Prefix> known;  ///< In main, but for default routes and those to our interface.
   std::map<std::string, std::uint64_t> groups;  ///< Control groups, by path: their inodes.

@@ -6,8 +6,14 @@
 
 namespace hairpin::outbound {
 
+platform::Binding DialOptions::binding(const Worker& worker, const IpAddr& to) const {
+  const bool follows = follow_uplink && interface.empty() && !to.is_private();
+  return {mark, follows ? worker.uplink : interface};
+}
+
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options) {
-  auto fd = platform::start_connect_tcp(to, options.binding, options.congestion);
+  auto fd =
+      platform::start_connect_tcp(to, options.binding(worker, to.address), options.congestion);
   if (!fd) co_return fd.error();
   LoopGuard::Entry guard;
   if (const auto local = platform::local_endpoint(fd->get())) {

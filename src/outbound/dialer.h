@@ -23,9 +23,15 @@ struct Connection {
 
 /// How sockets of one outbound are opened.
 struct DialOptions {
-  platform::Binding binding;
+  Mark mark;
+  std::string interface;       ///< To be bound to; empty: none.
+  bool follow_uplink = false;  ///< Bound to the worker's uplink, where no interface is named.
   config::Duration connect_timeout;
   platform::Congestion congestion;
+
+  /// For a socket that is opened now, to talk to `to`. Networks that are not of the public Internet
+  /// need not be where the uplink leads: they are left to routing.
+  platform::Binding binding(const Worker& worker, const IpAddr& to) const;
 };
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);

@@ -12,16 +12,17 @@ namespace {
 /// One unconnected socket per family, opened when a destination of that family is first used.
 class DirectPath final : public UdpPath {
  public:
-  DirectPath(Worker& worker, const DialOptions& options, UdpSink& sink)
-      : worker_(worker), binding_(options.binding), sink_(sink) {}
+  DirectPath(Worker& worker, DialOptions options, UdpSink& sink)
+      : worker_(worker), options_(std::move(options)), sink_(sink) {}
 
   void send(const Endpoint& to, const platform::Burst& burst) override {
     auto& socket = sockets_[to.address.is_v4() ? 0 : 1];
     if (!socket) {
-      auto opened = UdpSocket::open(worker_, to.address.family(), binding_,
-                                    [this](const platform::Received& datagrams) {
-                                      sink_.deliver(datagrams.source, datagrams.burst);
-                                    });
+      auto opened =
+          UdpSocket::open(worker_, to.address.family(), options_.binding(worker_, to.address),
+                          [this](const platform::Received& datagrams) {
+                            sink_.deliver(datagrams.source, datagrams.burst);
+                          });
       if (!opened) return sink_.failed(opened.error());
       socket = std::move(*opened);
     }
@@ -30,7 +31,7 @@ class DirectPath final : public UdpPath {
 
  private:
   Worker& worker_;
-  const platform::Binding& binding_;
+  DialOptions options_;
   UdpSink& sink_;
   std::array<std::optional<UdpSocket>, 2> sockets_;
 };

@@ -33,7 +33,8 @@ class UdpPath {
   virtual void send(const Endpoint& to, const platform::Burst& burst) = 0;
 };
 
-class Outbound {
+/// Whoever uses one holds it: a change of the configuration may replace it meanwhile.
+class Outbound : public std::enable_shared_from_this<Outbound> {
  public:
   explicit Outbound(std::string tag) : tag_(std::move(tag)) {}
   virtual ~Outbound() = default;
@@ -54,7 +55,7 @@ class Outbound {
 
 /// All outbounds of a configuration, in its order, for one worker. With `mark_sockets` false no
 /// socket is marked: they are in another network namespace than what is captured.
-std::vector<std::unique_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
+std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
                                                       bool mark_sockets);
 
 }  // namespace hairpin::outbound

@@ -97,8 +97,9 @@ bool starts_with(std::span<const std::byte> bytes, std::span<const std::byte> fr
 /// Datagrams are kept until the proxy has opened the association; then they go straight through.
 class SocksPath final : public UdpPath {
  public:
-  SocksPath(Socks& outbound, UdpSink& sink) : state_(std::make_shared<State>(outbound, sink)) {
-    asio::co_spawn(outbound.worker().executor(), open(state_), asio::detached);
+  SocksPath(std::shared_ptr<Socks> outbound, UdpSink& sink)
+      : state_(std::make_shared<State>(std::move(outbound), sink)) {
+    asio::co_spawn(state_->outbound->worker().executor(), open(state_), asio::detached);
   }
   ~SocksPath() override {
     state_->closed = true;
@@ -110,7 +111,7 @@ class SocksPath final : public UdpPath {
     if (state_->socket) return state_->send(to, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
       if (state_->queue.size() >= kMaxQueued) {
-        state_->outbound.worker().counters.add(Count::udp_queue_full, burst.count - i);
+        state_->outbound->worker().counters.add(Count::udp_queue_full, burst.count - i);
         return;
       }
       const auto payload = burst[i];
@@ -124,7 +125,7 @@ class SocksPath final : public UdpPath {
     std::vector<std::byte> payload;
   };
   struct State {
-    State(Socks& through, UdpSink& to) : outbound(through), sink(to) {}
+    State(std::shared_ptr<Socks> through, UdpSink& to) : outbound(std::move(through)), sink(to) {}
 
     void send(const Endpoint& to, const platform::Burst& burst) {
       std::array<std::byte, socks5::kMaxUdpHeader> header;
@@ -137,7 +138,7 @@ class SocksPath final : public UdpPath {
       for (std::size_t i = 0; i < burst.count && !closed;) {
         const auto parsed = socks5::parse_udp_header(burst[i]);
         if (!parsed || !parsed->value.name.empty()) {
-          outbound.worker().counters.add(Count::udp_malformed);
+          outbound->worker().counters.add(Count::udp_malformed);
           ++i;
           continue;
         }
@@ -151,7 +152,7 @@ class SocksPath final : public UdpPath {
       }
     }
 
-    Socks& outbound;
+    std::shared_ptr<Socks> outbound;
     UdpSink& sink;
     bool closed = false;
     std::optional<Connection> control;
@@ -161,15 +162,15 @@ class SocksPath final : public UdpPath {
   };
 
   static Task<> open(std::shared_ptr<State> state) {
-    auto association = co_await state->outbound.associate();
+    auto association = co_await state->outbound->associate();
     if (state->closed) co_return;
     if (!association) co_return state->sink.failed(association.error());
     state->relay = association->relay;
     auto socket = UdpSocket::open(
-        state->outbound.worker(), state->relay.address.family(),
+        state->outbound->worker(), state->relay.address.family(),
         state->relay.address.is_loopback()
-            ? platform::Binding{state->outbound.options().binding.mark, {}}
-            : state->outbound.options().binding,
+            ? platform::Binding{state->outbound->options().mark, {}}
+            : state->outbound->options().binding(state->outbound->worker(), state->relay.address),
         [raw = state.get()](const platform::Received& datagrams) { raw->receive(datagrams); });
     if (!socket) co_return state->sink.failed(socket.error());
     if (auto connected = socket->connect(state->relay); !connected) {
@@ -192,7 +193,8 @@ class SocksPath final : public UdpPath {
 }  // namespace
 
 Result<std::unique_ptr<UdpPath>> Socks::open_udp(UdpSink& sink) {
-  return std::unique_ptr<UdpPath>(std::make_unique<SocksPath>(*this, sink));
+  return std::unique_ptr<UdpPath>(
+      std::make_unique<SocksPath>(std::static_pointer_cast<Socks>(shared_from_this()), sink));
 }
 
 }  // namespace hairpin::outbound

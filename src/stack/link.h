@@ -48,6 +48,7 @@ struct FamilyListeners {
   Family family = Family::v4;
   std::vector<Fd> tcp;  ///< One per worker, on one port.
   std::vector<Fd> udp;  ///< A power of two; a client's source port chooses among them.
+  std::uint16_t tcp_port = 0;
 };
 
 struct TunParts {

@@ -34,7 +34,9 @@ Result<FamilyListeners> open_listeners(const platform::TransparentBinding& bindi
     return platform::listen_transparent_tcp(binding, port);
   });
   if (!tcp) return tcp.error();
-  FamilyListeners listeners{binding.family, std::move(*tcp), {}};
+  const auto port = platform::local_port(tcp->front().get());
+  if (!port) return port.error();
+  FamilyListeners listeners{binding.family, std::move(*tcp), {}, *port};
   for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
     auto socket = platform::open_transparent_udp(binding);
     if (!socket) return std::move(socket.error()).in("UDP listener");
@@ -48,15 +50,15 @@ Result<FamilyListeners> open_redirected(Family family, unsigned workers) {
     return platform::listen_redirected_tcp(family, port);
   });
   if (!tcp) return tcp.error();
-  return FamilyListeners{family, std::move(*tcp), {}};
+  const auto port = platform::local_port(tcp->front().get());
+  if (!port) return port.error();
+  return FamilyListeners{family, std::move(*tcp), {}, *port};
 }
 
 Result<nft::Listeners> ports_of(const FamilyListeners& sockets) {
   nft::Listeners listeners;
   listeners.family = sockets.family;
-  const auto tcp = platform::local_port(sockets.tcp.front().get());
-  if (!tcp) return tcp.error();
-  listeners.tcp_port = *tcp;
+  listeners.tcp_port = sockets.tcp_port;
   for (const Fd& socket : sockets.udp) {
     const auto udp = platform::local_port(socket.get());
     if (!udp) return udp.error();

@@ -1,0 +1,35 @@
+// Tells that something about the network has changed: interfaces, addresses, routes, rules
+// (rtnetlink(7)) or nftables tables.
+//
+// What has changed is not told, and need not be known: whoever cares looks at how things are now.
+// That also makes a flood of changes cheap. Messages are few bytes of queue; when more come than it
+// holds the kernel drops the rest and says so once, which tells the same.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace hairpin::platform {
+
+class Monitor {
+ public:
+  /// Of the network namespace of the calling thread.
+  static Result<Monitor> open();
+
+  /// Readable when something has changed.
+  int routes() const { return routes_.get(); }
+  int tables() const { return tables_.get(); }
+
+  /// Forgets what one of these sockets has to say.
+  static void drain(int socket);
+
+ private:
+  Fd routes_;
+  Fd tables_;
+};
+
+/// The sum of all times that this machine was asleep since it was started (CLOCK_BOOTTIME against
+/// CLOCK_MONOTONIC), in milliseconds.
+std::int64_t time_asleep();
+
+}  // namespace hairpin::platform

@@ -1,0 +1,25 @@
+// What the program is told from outside while it serves: signals, changes of the network, the end
+// of a sleep. One thread; everything here runs on it.
+#pragma once
+
+#include <functional>
+
+#include "base/result.h"
+
+namespace hairpin::app {
+
+struct Actions {
+  std::function<void()> look;    ///< The network has changed, or may have.
+  std::function<void()> reload;  ///< SIGHUP
+  std::function<void()> report;  ///< SIGUSR1
+};
+
+/// Serves until SIGTERM or SIGINT. Changes of the network are passed on when nothing more has come
+/// for a quarter of a second, or every two seconds if it does not end. Requires: these signals are
+/// blocked, and the calling thread is in the network namespace that is meant.
+Result<> serve_control(const Actions& actions);
+
+/// The signals that `serve_control` takes, blocked for the calling thread and all it starts.
+void block_control_signals();
+
+}  // namespace hairpin::app

@@ -1,0 +1,86 @@
+#include "host/keeper.h"
+
+#include "base/log.h"
+#include "host/snapshot.h"
+
+namespace hairpin::host {
+
+namespace {
+
+Result<Plan> plan_now(const Policy& policy) {
+  const auto host = take_snapshot(policy);
+  if (!host) return host.error();
+  return make_plan(policy, *host);
+}
+
+}  // namespace
+
+Result<Keeper> Keeper::start(std::vector<Policy> policies) {
+  Keeper keeper;
+  for (const Policy& policy : policies) {
+    auto plan = plan_now(policy);
+    if (!plan) {
+      keeper.remove();
+      return plan.error();
+    }
+    auto applied = apply(std::move(*plan));
+    if (!applied) {
+      keeper.remove();
+      return applied.error();
+    }
+    keeper.applied_.push_back(std::move(*applied));
+  }
+  keeper.policies_ = std::move(policies);
+  return keeper;
+}
+
+void Keeper::refresh() {
+  for (std::size_t i = 0; i < applied_.size(); ++i) {
+    const std::string& name = policies_[i].interface;
+    const auto repaired = applied_[i].repair();
+    if (!repaired) {
+      log::error("{}: cannot be repaired: {}", name, repaired.error().text());
+      continue;
+    }
+    if (*repaired > 0) {
+      log::warn(
+          "{}: {} routes, rules or tables of ours had been removed by somebody else, and "
+          "have been put back",
+          name, *repaired);
+    }
+    auto plan = plan_now(policies_[i]);
+    auto updated = plan ? applied_[i].update(std::move(*plan)) : Result<std::size_t>(plan.error());
+    if (!updated) {
+      log::error("{}: cannot follow a change of the network: {}", name, updated.error().text());
+    } else if (*updated > 0) {
+      log::info("{}: followed a change of the network: {} differences", name, *updated);
+    }
+  }
+}
+
+Result<> Keeper::change(std::vector<Policy> policies) {
+  std::vector<Plan> before;
+  for (const Applied& applied : applied_) before.push_back(applied.plan());
+  Result<std::size_t> done = 0;
+  for (std::size_t i = 0; done && i < applied_.size(); ++i) {
+    auto plan = plan_now(policies[i]);
+    done = plan ? applied_[i].update(std::move(*plan)) : Result<std::size_t>(plan.error());
+  }
+  if (done) {
+    policies_ = std::move(policies);
+    return {};
+  }
+  for (std::size_t i = 0; i < applied_.size(); ++i) {
+    if (auto back = applied_[i].update(std::move(before[i])); !back) {
+      log::error("{}", back.error().text());
+    }
+  }
+  return done.error();
+}
+
+void Keeper::remove() {
+  for (Applied& applied : applied_) applied.remove();
+  applied_.clear();
+}
+
+}  // namespace hairpin::host
