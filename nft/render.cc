@@ -238,6 +238,19 @@ std::string render(const Set& set) {
   return text + "\t}\n";
 }
 
+std::string render(const Chain& chain) {
+  std::string text = "\tchain " + chain.name + " {\n" + head_of(chain);
+  for (const Rule& rule : chain.rules) {
+    text += "\t\t";
+    for (std::size_t i = 0; i < rule.statements.size(); ++i) {
+      if (i != 0) text += " ";
+      text += std::visit(Printer{}, rule.statements[i]);
+    }
+    text += "\n";
+  }
+  return text + "\t}\n";
+}
+
 }  // namespace
 
 std::string render(const Statement& statement) {
@@ -258,19 +271,14 @@ std::string render(const Table& table) {
     first = false;
     text += render(set);
   }
-  for (const Chain& chain : table.chains) {
-    if (!first) text += "\n";
-    first = false;
-    text += "\tchain " + chain.name + " {\n" + head_of(chain);
-    for (const Rule& rule : chain.rules) {
-      text += "\t\t";
-      for (std::size_t i = 0; i < rule.statements.size(); ++i) {
-        if (i != 0) text += " ";
-        text += render(rule.statements[i]);
-      }
-      text += "\n";
+  // Regular chains first, as they are loaded: rules may go to them.
+  for (const bool regular : {true, false}) {
+    for (const Chain& chain : table.chains) {
+      if (chain.hook.has_value() == regular) continue;
+      if (!first) text += "\n";
+      first = false;
+      text += render(chain);
     }
-    text += "\t}\n";
   }
   return text + "}\n";
 }

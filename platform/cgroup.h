@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
+#include "base/strong.h"
 
 namespace hairpin::platform {
 
@@ -29,5 +31,12 @@ Result<> make_cgroup(const std::string& path);
 Result<> enter_cgroup(const std::string& path, pid_t process);
 /// Removes a group that is empty. One that is not there is no error.
 Result<> remove_cgroup(const std::string& path);
+
+/// From now on every socket that a process of the group makes has `mark` from the start (SO_MARK):
+/// by a program of four instructions, which the kernel runs when a socket is made
+/// (BPF_CGROUP_INET_SOCK_CREATE). As long as the descriptor is open (Linux 5.7).
+Result<Fd> mark_sockets_of(const std::string& path, Mark mark);
+/// The same as long as the group exists, in place of any mark before. For a group of our own.
+Result<> mark_sockets_for_good(const std::string& path, Mark mark);
 
 }  // namespace hairpin::platform

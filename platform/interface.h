@@ -38,6 +38,9 @@ Result<> bring_up_loopback();
 /// All addresses of one interface.
 Result<std::vector<IpAddr>> interface_addresses(IfIndex interface);
 
+/// All addresses of this host.
+Result<std::vector<IpAddr>> local_addresses();
+
 /// Lets packets that arrive on `name` be checked by the kernel's reverse-path filter with their
 /// mark (net.ipv4.conf.NAME.src_valid_mark): see stack/tun_link.cc for why.
 Result<> check_source_with_mark(const std::string& name);

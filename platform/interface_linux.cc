@@ -147,7 +147,10 @@ Result<> bring_up_loopback() {
   return bring_up(*netlink, *index, "lo", {});
 }
 
-Result<std::vector<IpAddr>> interface_addresses(IfIndex interface) {
+namespace {
+
+/// 0: of all interfaces.
+Result<std::vector<IpAddr>> addresses_of(IfIndex interface) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
   NetlinkMessage message(RTM_GETADDR, 0);
@@ -155,7 +158,7 @@ Result<std::vector<IpAddr>> interface_addresses(IfIndex interface) {
   std::vector<IpAddr> addresses;
   auto dumped = netlink->dump(message, "list addresses", [&](const nlmsghdr& answer) {
     const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(&answer));
-    if (static_cast<int>(header->ifa_index) != interface.value()) return;
+    if (interface && static_cast<int>(header->ifa_index) != interface.value()) return;
     const std::size_t size = header->ifa_family == AF_INET ? 4 : 16;
     std::optional<IpAddr> found;
     for_each_attribute(answer, sizeof(ifaddrmsg), [&](const nlattr& attribute) {
@@ -171,6 +174,16 @@ Result<std::vector<IpAddr>> interface_addresses(IfIndex interface) {
   });
   if (!dumped) return dumped.error();
   return addresses;
+}
+
+}  // namespace
+
+Result<std::vector<IpAddr>> interface_addresses(IfIndex interface) {
+  return addresses_of(interface);
+}
+
+Result<std::vector<IpAddr>> local_addresses() {
+  return addresses_of(IfIndex{});
 }
 
 Result<> check_source_with_mark(const std::string& name) {

@@ -11,4 +11,8 @@ namespace hairpin::platform {
 /// Not an error for whom does not have it.
 Result<> drop_system_administration();
 
+/// CAP_NET_ADMIN, CAP_SYS_ADMIN of the calling thread.
+bool may_administer_network();
+bool may_administer_system();
+
 }  // namespace hairpin::platform

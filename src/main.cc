@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/command_line.h"
 #include "config/parse.h"
+#include "config/rule_set.h"
 
 namespace {
 
@@ -47,6 +48,10 @@ std::optional<config::Config> load(const cli::Source& source) {
       return std::nullopt;
     }
     config = config::parse(text, problems);
+  }
+  if (config) {
+    config::load_rule_sets(*config, problems);
+    if (!problems.empty()) config.reset();
   }
   for (const config::Problem& problem : problems) {
     const std::string where = problem.where.empty() ? "" : problem.where + ": ";
@@ -96,6 +101,9 @@ struct Perform {
     const auto config = read_config(run);
     if (!config) return app::kExitConfig;
     if (const int status = start_log(config->log); status != app::kExitOk) return status;
+    if (run.netns.empty()) {
+      if (const int status = app::refuse(*config); status != app::kExitOk) return status;
+    }
     app::RunOptions options{{}, run.netns};
     if (!run.source.file.empty() && run.source.file != "-") {
       options.reload = [&run] { return read_config(run); };
@@ -103,13 +111,42 @@ struct Perform {
     return app::run(*config, options);
   }
   int operator()(const cli::Check& check) const {
-    if (!load(check.source)) return app::kExitConfig;
+    const auto config = load(check.source);
+    if (!config) return app::kExitConfig;
+    if (const int status = app::refuse(*config); status != app::kExitOk) return status;
     std::printf("%s: valid\n", check.source.file.c_str());
     return app::kExitOk;
   }
   int operator()(const cli::Plan& plan) const {
     const auto config = load(plan.source);
-    return config ? app::plan(*config) : app::kExitConfig;
+    if (!config) return app::kExitConfig;
+    if (const int status = app::refuse(*config); status != app::kExitOk) return status;
+    return app::plan(*config);
+  }
+  int operator()(const cli::Bypass& bypass) const {
+    const auto mark = config::parse_mark(bypass.mark);
+    if (mark) return app::bypass(*mark, bypass.command);
+    std::fprintf(stderr, "hairpin: --mark: \"%s\" is no mark\n", bypass.mark.c_str());
+    return app::kExitUsage;
+  }
+  int operator()(const cli::Reload& reload) const {
+    const auto instance = app::find_instance(reload.pid.value_or(0));
+    if (!instance) {
+      std::fprintf(stderr, "hairpin: %s\n", instance.error().text().c_str());
+      return app::kExitFailure;
+    }
+    const std::string& file = instance->config;
+    if (file.empty() || file == "-") {
+      std::fprintf(stderr, "hairpin: process %d reads no configuration file\n", instance->process);
+      return app::kExitFailure;
+    }
+    if (!load({file, {}})) return app::kExitConfig;
+    return app::reload(*instance);
+  }
+  int operator()(const cli::Cleanup&) const { return app::cleanup(); }
+  int operator()(const cli::Doctor& doctor) const {
+    const auto config = load(doctor.source);
+    return config ? app::doctor(*config, doctor.json) : app::kExitConfig;
   }
   int operator()(const cli::Exec& exec) const {
     auto options = exec.options;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/result.h"
 #include "config/config.h"
 
 namespace hairpin::app {
@@ -24,6 +25,28 @@ int run(const config::Config& config, const RunOptions& options);
 
 /// Prints what `run` would do to the host's routing.
 int plan(const config::Config& config);
+
+/// Removes what killed ones have left behind. Says what that was.
+int cleanup();
+
+/// Looks at this host, and prints what is in the way of `config`.
+int doctor(const config::Config& config, bool json);
+
+/// kExitOk, or kExitConfig after telling what makes `config` impossible on this host.
+int refuse(const config::Config& config);
+
+/// Replaces this process by the command, whose sockets have `mark`. Returns only when it cannot.
+int bypass(Mark mark, const std::vector<std::string>& command);
+
+/// A `hairpin run` of this network namespace.
+struct Instance {
+  int process = 0;
+  std::string config;  ///< The file it reads; empty: none.
+};
+/// With `process` 0 the only one there is.
+Result<Instance> find_instance(int process);
+/// Has it read its configuration again.
+int reload(const Instance& instance);
 
 struct ExecOptions {
   std::vector<std::string> command;  ///< At least one word.

@@ -20,8 +20,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kQuiet{250};
 constexpr milliseconds kPatience{2000};
-/// How often it is asked whether this machine was asleep.
-constexpr milliseconds kWatch{2000};
+constexpr milliseconds kTick{500};
 /// A sleep, not the clocks' inaccuracy.
 constexpr std::int64_t kSleep = 1000;
 /// Looking shall not take more than this part of a processor, however often the network changes.
@@ -114,7 +113,7 @@ class Control {
   }
 
   void watch() {
-    watch_.expires_after(kWatch);
+    watch_.expires_after(kTick);
     watch_.async_wait([this](const boost::system::error_code& ec) {
       if (ec) return;
       const std::int64_t asleep = platform::time_asleep();
@@ -124,6 +123,7 @@ class Control {
         look();
       }
       asleep_ = asleep;
+      actions_.tick();
       watch();
     });
   }

@@ -10,6 +10,7 @@ namespace hairpin::app {
 
 struct Actions {
   std::function<void()> look;    ///< The network has changed, or may have.
+  std::function<void()> tick;    ///< Twice a second.
   std::function<void()> reload;  ///< SIGHUP
   std::function<void()> report;  ///< SIGUSR1
 };

@@ -16,6 +16,8 @@ enum Exit : int {
   kExitMissing = 69,     ///< EX_UNAVAILABLE: the system lacks something.
   kExitPermission = 77,  ///< EX_NOPERM
   kExitConfig = 78,      ///< EX_CONFIG
+  kExitCannotRun = 126,  ///< Of another program, as env(1) and the shells.
+  kExitNotFound = 127,
 };
 
 struct Diagnosis {

@@ -136,6 +136,14 @@ void Engine::change(const config::Config& config) {
   }
 }
 
+void Engine::remember(const std::string& host, const std::vector<IpAddr>& addresses) {
+  for (auto& worker : workers_) {
+    asio::post(worker->worker.executor(), [raw = worker.get(), host, addresses] {
+      raw->worker.resolver.remember(host, addresses);
+    });
+  }
+}
+
 void Engine::set_uplink(const std::string& interface) {
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),

@@ -34,6 +34,8 @@ class Engine {
   /// Flows are decided by `config` from now on; those that run go on. Requires: the same inbounds,
   /// in what belongs to their links.
   void change(const config::Config& config);
+  /// What the name of a proxy has been resolved to.
+  void remember(const std::string& host, const std::vector<IpAddr>& addresses);
   /// The interface that outbound sockets are bound to from now on, where they follow it.
   void set_uplink(const std::string& interface);
   /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended

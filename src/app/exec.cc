@@ -44,8 +44,6 @@ namespace hairpin::app {
 
 namespace {
 
-constexpr int kExitCannotRun = 126;  // as env(1) and the shells
-constexpr int kExitNotFound = 127;
 constexpr int kExitSignal = 128;
 
 constexpr const char* kResolvConf = "/etc/resolv.conf";

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <map>
 #include <thread>
 
 #include "app/commands.h"
@@ -14,8 +15,10 @@
 #include "app/diagnose.h"
 #include "app/engine.h"
 #include "base/log.h"
+#include "flow/resolver.h"
 #include "host/chains.h"
 #include "host/keeper.h"
+#include "host/local_proxy.h"
 #include "host/snapshot.h"
 #include "host/uplink.h"
 #include "platform/netns.h"
@@ -40,7 +43,7 @@ std::vector<host::Policy> policies_of(const config::Config& config,
     const config::AutoRoute& wanted = config.inbounds[i].auto_route;
     if (!wanted.enabled) continue;
     const stack::Link& link = links[i];
-    host::Policy policy{link.name, link.companions, link.addresses, {}, {}, wanted};
+    host::Policy policy{link.name, link.companions, link.addresses, {}, {}, wanted, link.rules};
     if (same_namespace) policy.own_marks = config::marks_of(config);
     for (const stack::FamilyListeners& family : link.redirected) {
       policy.redirections.push_back({family.family, family.tcp_port});
@@ -97,6 +100,25 @@ Result<> check_environment(const config::Config& config) {
       "it, or leave auto_route out and set routes yourself"};
 }
 
+/// Once we capture, questions for the names of proxies go through the proxies themselves: the first
+/// answers must be there before.
+Result<std::map<std::string, std::vector<IpAddr>>> resolve_proxies(const config::Config& config) {
+  std::map<std::string, std::vector<IpAddr>> names;
+  const bool captures = std::ranges::any_of(
+      config.inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
+  for (const config::Outbound& outbound : config.outbounds) {
+    const config::Server* server = host::server_of(outbound);
+    if (!captures || server == nullptr || IpAddr::parse(server->host)) continue;
+    auto addresses = look_up(server->host);
+    if (!addresses) {
+      return Error{addresses.error().text() +
+                   "; the name of a proxy must be known before its way is captured, too"};
+    }
+    names[server->host] = std::move(*addresses);
+  }
+  return names;
+}
+
 /// The namespace that was asked for; empty when it is our own, by whatever name.
 Result<Fd> other_namespace(const std::string& netns) {
   if (netns.empty()) return Fd();
@@ -139,16 +161,18 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
 class Running {
  public:
   Running(config::Config config, const RunOptions& options, Engine& engine, host::Keeper& keeper,
-          std::vector<host::Policy> policies)
+          std::vector<host::Policy> policies, host::LocalProxies proxies)
       : config_(std::move(config)),
         options_(options),
         engine_(engine),
         keeper_(keeper),
-        policies_(std::move(policies)) {}
+        policies_(std::move(policies)),
+        proxies_(std::move(proxies)),
+        same_namespace_(options.netns.empty()) {}
 
   Result<> serve() {
     follow_uplink();
-    return serve_control({[this] { look(); }, [this] { reload(); },
+    return serve_control({[this] { look(); }, [this] { proxies_.follow(); }, [this] { reload(); },
                           [this] { log::info("counters: {}", engine_.counters()); }});
   }
 
@@ -176,7 +200,7 @@ class Running {
 
   void reload() {
     if (!options_.reload) return log::warn("not reloaded: there is no configuration file");
-    const auto fresh = options_.reload();
+    auto fresh = options_.reload();
     if (!fresh)
       return log::error("not reloaded: the configuration is wrong; all goes on as it was");
     if (const std::string fixed = fixed_difference(config_, *fresh); !fixed.empty()) {
@@ -184,6 +208,13 @@ class Running {
           "not reloaded: {} cannot be changed while running; restart, or change it "
           "back. All goes on as it was",
           fixed);
+    }
+    auto proxies = same_namespace_ ? host::LocalProxies::find(*fresh) : host::LocalProxies();
+    if (proxies) {
+      if (auto kept = proxies->keep(); !kept) proxies = kept.error();
+    }
+    if (!proxies) {
+      return log::error("not reloaded: {}; all goes on as it was", proxies.error().text());
     }
     auto policies = policies_;
     std::size_t next = 0;
@@ -194,6 +225,7 @@ class Running {
       return log::error("not reloaded: {}; all goes on as it was", changed.error().text());
     }
     policies_ = std::move(policies);
+    proxies_ = std::move(*proxies);
     engine_.change(*fresh);
     log::set_level(fresh->log.level);
     config_ = *fresh;
@@ -206,12 +238,15 @@ class Running {
   Engine& engine_;
   host::Keeper& keeper_;
   std::vector<host::Policy> policies_;
+  host::LocalProxies proxies_;
+  bool same_namespace_;
   std::string uplink_;
 };
 
 }  // namespace
 
-int run(const config::Config& config, const RunOptions& options) {
+int run(const config::Config& asked, const RunOptions& options) {
+  config::Config config = asked;
   block_control_signals();
   if (auto limit = platform::raise_descriptor_limit(); !limit) {
     log::warn("{}", limit.error().text());
@@ -221,6 +256,18 @@ int run(const config::Config& config, const RunOptions& options) {
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
   const bool same_namespace = !*space;
+
+  host::LocalProxies proxies;
+  if (same_namespace) {
+    auto found = host::LocalProxies::find(config);
+    if (!found) return fail(found.error());
+    proxies = std::move(*found);
+    if (auto kept = proxies.keep(); !kept) return fail(kept.error());
+    for (const std::string& line : proxies.told()) log::info("{}", line);
+  }
+
+  auto names = resolve_proxies(config);
+  if (!names) return fail(names.error());
 
   // Links are made, and the host is kept, on a thread in the namespace of the interfaces; the
   // workers' sockets belong where this process was started.
@@ -252,9 +299,10 @@ int run(const config::Config& config, const RunOptions& options) {
     log::error("the interface was removed by somebody else; stopping");
     ::kill(::getpid(), SIGTERM);
   });
+  for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
-  Running task(config, options, engine, made->keeper, std::move(policies));
+  Running task(config, options, engine, made->keeper, std::move(policies), std::move(proxies));
   engine_ready.set_value(&task);
   control.join();
   made->keeper.remove();  // first: what comes from now on goes its usual way
@@ -264,7 +312,11 @@ int run(const config::Config& config, const RunOptions& options) {
   return lost ? kExitFailure : kExitOk;
 }
 
-int plan(const config::Config& config) {
+int plan(const config::Config& asked) {
+  config::Config config = asked;
+  const auto proxies = host::LocalProxies::find(config);
+  if (!proxies) return fail(proxies.error());
+  for (const std::string& line : proxies->told()) std::printf("# %s\n", line.c_str());
   for (const config::TunInbound& inbound : config.inbounds) {
     const bool named = !inbound.interface_name.empty();
     const std::string name = named ? inbound.interface_name : "DEVICE";

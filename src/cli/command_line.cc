@@ -19,11 +19,15 @@ struct CommandInfo {
   const char* summary;
 };
 
-constexpr std::array<CommandInfo, 5> kCommands{{
+constexpr std::array<CommandInfo, 9> kCommands{{
     {"run", "[-c FILE | options]", "bring the interface up and serve what is routed to it"},
     {"exec", "[options] [--] COMMAND [ARG]...",
      "run a command whose only way to the network is hairpin"},
-    {"plan", "[-c FILE | options]", "print what run would do to the routing of this host"},
+    {"bypass", "[options] [--] COMMAND [ARG]...", "run a command that is not captured"},
+    {"plan", "[-c FILE | options]", "print what run would do to this host"},
+    {"reload", "[options]", "have a running hairpin read its configuration again"},
+    {"cleanup", "", "remove what killed ones have left behind, and open what on_stop has closed"},
+    {"doctor", "[-c FILE | options]", "look for what is in the way, and say what helps"},
     {"check", "-c FILE", "tell all that is wrong with a configuration"},
     {"version", "", "print the version and the libraries in use"},
 }};
@@ -55,7 +59,7 @@ void add_interface_options(po::options_description& options) {
 
 po::options_description options_of(std::string_view command) {
   po::options_description options("Options");
-  if (command == "run" || command == "plan") {
+  if (command == "run" || command == "plan" || command == "doctor") {
     options.add_options()("config,c", named<std::string>("FILE"),
                           "configuration, see hairpin-config(5); - is standard input");
     add_interface_options(options);
@@ -64,7 +68,12 @@ po::options_description options_of(std::string_view command) {
         "mark", named<std::string>("MARK"),
         "on outbound sockets, to keep them out of the interface (default 0x2024)")(
         "auto-route", "route the traffic of this host and of those behind it to the interface")(
-        "strict-route", "with --auto-route: what the interface has no address for is unreachable");
+        "auto-redirect", "with --auto-route: TCP by nftables, not through the interface")(
+        "strict-route", "with --auto-route: what would go around the interface is refused")(
+        "gateway", "with --auto-route: set this host up to forward for others")(
+        "on-stop", named<std::string>("WHAT"),
+        "with --auto-route: open or closed, when hairpin ends (default open)");
+    if (command == "doctor") options.add_options()("json", "print JSON");
     if (command == "run") {
       options.add_options()("netns", named<std::string>("PATH|PID"),
                             "make the interface in this network namespace, for instance a "
@@ -75,6 +84,11 @@ po::options_description options_of(std::string_view command) {
     options.add_options()("dns", named<std::vector<std::string>>("ADDRESS")->composing(),
                           "name server for the command; may be given several times (default: the "
                           "system's)");
+  } else if (command == "bypass") {
+    options.add_options()("mark", named<std::string>("MARK"),
+                          "of hairpin's outbound sockets (default 0x2024)");
+  } else if (command == "reload") {
+    options.add_options()("pid", named<int>("PID"), "which one (default: the only one here)");
   } else if (command == "check") {
     options.add_options()("config,c", named<std::string>("FILE"),
                           "configuration to check; - is standard input");
@@ -115,6 +129,9 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
   if (given.count("auto-route") != 0) tun["auto_route"] = true;
   if (given.count("strict-route") != 0) tun["strict_route"] = true;
+  if (given.count("auto-redirect") != 0) tun["auto_redirect"] = true;
+  if (given.count("gateway") != 0) tun["gateway"] = true;
+  if (given.count("on-stop") != 0) tun["on_stop"] = given["on-stop"].as<std::string>();
   nlohmann::json config{{"inbounds", nlohmann::json::array({tun})}};
   if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
   if (given.count("mark") != 0) config["route"]["default_mark"] = given["mark"].as<std::string>();
@@ -139,8 +156,9 @@ Result<Command> make_run(const CommandInfo& info, const po::variables_map& given
       return usage(info, "--netns: expected a path or the number of a process");
   }
   if (given.count("config") != 0) {
-    for (const char* other : {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark",
-                              "auto-route", "strict-route"}) {
+    for (const char* other :
+         {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark", "auto-route",
+          "auto-redirect", "strict-route", "gateway", "on-stop"}) {
       if (given.count(other) == 0) continue;
       return usage(info, std::string("--") + other + " cannot be combined with --config");
     }
@@ -186,7 +204,8 @@ std::size_t count_own_words(const po::options_description& options,
 
 Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> words) {
   const auto options = options_of(info.name);
-  const bool takes_command = std::string_view(info.name) == "exec";
+  const std::string_view name = info.name;
+  const bool takes_command = name == "exec" || name == "bypass";
   std::vector<std::string> command;
   if (takes_command) {
     const std::size_t own = std::min(count_own_words(options, words), words.size());
@@ -212,7 +231,6 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
   } catch (const po::error& failure) {
     return usage(info, failure.what());
   }
-  const std::string_view name = info.name;
   if (given.count("help") != 0) return Command(Help{help_of(info)});
   if (name == "run") return make_run(info, given);
   if (name == "exec") return make_exec(info, given, std::move(command));
@@ -221,6 +239,23 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
     if (!run) return run.error();
     return Command(Plan{std::get<Run>(std::move(*run)).source});
   }
+  if (name == "doctor") {
+    auto run = make_run(info, given);
+    if (!run) return run.error();
+    return Command(Doctor{std::get<Run>(std::move(*run)).source, given.count("json") != 0});
+  }
+  if (name == "bypass") {
+    if (command.empty()) return usage(info, "no command given");
+    std::string mark = "0x2024";
+    if (given.count("mark") != 0) mark = given["mark"].as<std::string>();
+    return Command(Bypass{mark, std::move(command)});
+  }
+  if (name == "reload") {
+    Reload reload;
+    if (given.count("pid") != 0) reload.pid = given["pid"].as<int>();
+    return Command(reload);
+  }
+  if (name == "cleanup") return Command(Cleanup{});
   if (name == "check") {
     if (given.count("config") == 0) return usage(info, "--config is missing");
     return Command(Check{{given["config"].as<std::string>(), {}}});

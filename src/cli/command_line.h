@@ -36,12 +36,25 @@ struct Exec {
   std::vector<IpAddr> dns;
   std::vector<std::string> command;
 };
+struct Bypass {
+  std::string mark;
+  std::vector<std::string> command;
+};
+struct Reload {
+  std::optional<int> pid;
+};
+struct Cleanup {};
+struct Doctor {
+  Source source;
+  bool json = false;
+};
 struct Version {};
 struct Help {
   std::string text;
 };
 
-using Command = std::variant<Run, Check, Plan, Exec, Version, Help>;
+using Command =
+    std::variant<Run, Check, Plan, Exec, Bypass, Reload, Cleanup, Doctor, Version, Help>;
 
 /// Requires: argv as main() gets it. An error is wrong usage, told in one sentence.
 Result<Command> parse(int argc, const char* const* argv);

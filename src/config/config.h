@@ -63,7 +63,11 @@ struct AutoRoute {
   RulePriority first_rule{9000};
   std::vector<Prefix> route_address;  ///< Empty: everything.
   std::vector<Prefix> route_exclude_address;
-  std::vector<std::string> include_interface;  ///< Empty: all. "lo" is this host.
+  std::vector<std::string> route_address_set;          ///< Tags of rule-sets; empty: everything.
+  std::vector<std::string> route_exclude_address_set;  ///< Tags of rule-sets.
+  std::vector<Prefix> set_address;                     ///< The addresses of `route_address_set`.
+  std::vector<Prefix> set_exclude_address;             ///< Those of `route_exclude_address_set`.
+  std::vector<std::string> include_interface;          ///< Empty: all. "lo" is this host.
   std::vector<std::string> exclude_interface;
   std::vector<UidRange> include_uid;  ///< Empty: all.
   std::vector<UidRange> exclude_uid;
@@ -172,8 +176,16 @@ struct RouteRule {
   std::string outbound;  ///< Of Action::route.
 };
 
+/// Addresses under a name.
+struct RuleSet {
+  std::string tag;
+  std::string path;  ///< Of a file in sing-box's source format; empty: `addresses` are given.
+  std::vector<Prefix> addresses;
+};
+
 struct Route {
   std::vector<RouteRule> rules;
+  std::vector<RuleSet> rule_sets;
   std::string final;          ///< Empty: the first outbound.
   Mark default_mark{0x2024};  ///< On all outbound sockets.
   /// Outbound sockets are bound to this interface, unless their outbound names one.

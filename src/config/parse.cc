@@ -9,6 +9,7 @@
 
 #include "config/parse_auto_route.h"
 #include "config/reader.h"
+#include "config/rule_set.h"
 
 namespace hairpin::config {
 
@@ -16,6 +17,7 @@ namespace hairpin::config {
 void read(const Reader& reader, TunInbound& out);
 void read(const Reader& reader, Outbound& out);
 void read(const Reader& reader, RouteRule& rule);
+void read(const Reader& reader, RuleSet& out);
 
 namespace {
 
@@ -375,8 +377,9 @@ void read(const Reader& reader, RouteRule& rule) {
 
 namespace {
 
-constexpr std::array<Field<Route>, 5> kRouteFields{{
+constexpr std::array<Field<Route>, 6> kRouteFields{{
     {"rules", "a list of rules", into<&Route::rules>},
+    {"rule_set", "a list of rule-sets", into<&Route::rule_sets>},
     {"final", "the tag of an outbound", into<&Route::final>},
     {"default_mark", "a mark", into<&Route::default_mark>},
     {"default_interface", "the name of an interface", into<&Route::default_interface>},
@@ -443,10 +446,9 @@ void check_whole(const Reader& root, const Config& config) {
   }
   check_kept_out(problems, config);
   // Tags of outbounds that failed to parse are unknown here: complaining about them would mislead.
-  const bool all_parsed = config.outbounds.size() == (root.value().contains("outbounds") &&
-                                                              root.value()["outbounds"].is_array()
-                                                          ? root.value()["outbounds"].size()
-                                                          : config.outbounds.size());
+  const auto given = root.value().find("outbounds");
+  const bool all_parsed = given == root.value().end() || !given->is_array() || given->empty() ||
+                          given->size() == config.outbounds.size();
   if (!all_parsed) return;
   check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
@@ -478,9 +480,11 @@ std::optional<Config> parse_value(const Json& json, Problems& problems) {
   }
   read_object<Config>(root, kConfigFields, config);
   settle_marks(root, config);
+  if (!json.contains("outbounds") || json["outbounds"].empty()) {
+    config.outbounds.push_back({"direct", {}, Direct{}});
+  }
   check_whole(root, config);
   if (!problems.empty()) return std::nullopt;
-  if (config.outbounds.empty()) config.outbounds.push_back({"direct", {}, Direct{}});
   return config;
 }
 
@@ -501,6 +505,7 @@ std::vector<FieldInfo> all_fields() {
   list_fields<Typed<Block>>(all, "outbounds, block", outbound_fields<Block>());
   list_fields<Route>(all, "route", kRouteFields);
   list_fields<RouteRule>(all, "route.rules", kRuleFields);
+  list_fields<RuleSet>(all, "route.rule_set", rule_set_fields());
   return all;
 }
 

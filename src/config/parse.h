@@ -23,6 +23,9 @@ struct FieldInfo {
 };
 std::vector<FieldInfo> all_fields();
 
+/// A mark: "0x2024", "8228".
+std::optional<Mark> parse_mark(const std::string& text);
+
 /// The value of "link".
 std::optional<LinkKind> parse_link_kind(std::string_view text);
 

@@ -16,6 +16,7 @@ constexpr std::string_view kInterfaces = "the name of an interface, or a list of
 constexpr std::string_view kMacs = "an address such as \"02:00:5e:00:53:01\", or a list of them";
 constexpr std::string_view kGroups =
     "a control group such as \"user.slice/games.scope\", or a list of them";
+constexpr std::string_view kTags = "the tag of a rule-set, or a list of them";
 constexpr std::string_view kMark = "a mark";
 constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
 
@@ -128,7 +129,7 @@ void read_on_stop(const Reader& reader, TunInbound& tun) {
   }
 }
 
-constexpr std::array<Field<TunInbound>, 23> kFields{{
+constexpr std::array<Field<TunInbound>, 25> kFields{{
     {"auto_route", kBool, into<&AutoRoute::enabled>},
     {"strict_route", kBool, into<&AutoRoute::strict>},
     {"auto_redirect", kBool, into<&AutoRoute::redirect>},
@@ -149,6 +150,8 @@ constexpr std::array<Field<TunInbound>, 23> kFields{{
     {"iproute2_rule_index", "a number from 100 to 32000", read_first_rule},
     {"route_address", kPrefixes, into<&AutoRoute::route_address>},
     {"route_exclude_address", kPrefixes, into<&AutoRoute::route_exclude_address>},
+    {"route_address_set", kTags, into<&AutoRoute::route_address_set>},
+    {"route_exclude_address_set", kTags, into<&AutoRoute::route_exclude_address_set>},
     {"include_interface", kInterfaces, into<&AutoRoute::include_interface>},
     {"exclude_interface", kInterfaces, into<&AutoRoute::exclude_interface>},
     {"include_uid", kUsers,

@@ -4,6 +4,8 @@
 #include <array>
 #include <numeric>
 
+#include "config/parse.h"
+
 namespace hairpin::config {
 
 namespace {
@@ -147,22 +149,27 @@ void read(const Reader& reader, Prefix& out) {
   out = *parsed;
 }
 
+std::optional<Mark> parse_mark(const std::string& text) {
+  char* end = nullptr;
+  errno = 0;
+  const unsigned long long number = std::strtoull(text.c_str(), &end, 0);
+  const bool valid = !text.empty() && text[0] >= '0' && text[0] <= '9' && *end == '\0' &&
+                     errno == 0 && number <= UINT32_MAX;
+  if (!valid) return std::nullopt;
+  return Mark{static_cast<std::uint32_t>(number)};
+}
+
 void read(const Reader& reader, Mark& out) {
   const Json& value = reader.value();
   if (is_natural(value) && value.get<std::uint64_t>() <= UINT32_MAX) {
     out = Mark{value.get<std::uint32_t>()};
     return;
   }
-  if (value.is_string()) {
-    const auto& text = value.get_ref<const std::string&>();
-    char* end = nullptr;
-    errno = 0;
-    const unsigned long long number = std::strtoull(text.c_str(), &end, 0);
-    if (!text.empty() && text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
-        number <= UINT32_MAX) {
-      out = Mark{static_cast<std::uint32_t>(number)};
-      return;
-    }
+  const auto* text = value.get_ptr<const std::string*>();
+  const auto mark = text == nullptr ? std::nullopt : parse_mark(*text);
+  if (mark) {
+    out = *mark;
+    return;
   }
   reader.expected("a mark: a number below 2^32, or a text such as \"0x2024\"");
 }

@@ -14,6 +14,8 @@ namespace {
 constexpr auto kKeepAnswer = std::chrono::seconds(60);
 constexpr auto kKeepFailure = std::chrono::seconds(2);
 
+}  // namespace
+
 Addresses look_up(const std::string& host) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -31,8 +33,6 @@ Addresses look_up(const std::string& host) {
   if (addresses.empty()) return Error{"resolve " + host + ": no address"};
   return addresses;
 }
-
-}  // namespace
 
 struct Resolver::Mailbox {
   std::mutex mutex;
@@ -66,18 +66,24 @@ void Resolver::answered(const std::string& host, Addresses answer) {
   Entry& entry = entries_[host];
   entry.asking = false;
   entry.until = Clock::now() + (answer ? Clock::duration(kKeepAnswer) : kKeepFailure);
-  entry.answer = std::move(answer);
+  const bool known = entry.answer && entry.answer->has_value();
+  if (answer || !known) entry.answer = std::move(answer);
   for (Timer* waiting : entry.waiting) waiting->cancel();
+}
+
+void Resolver::remember(const std::string& host, std::vector<IpAddr> addresses) {
+  answered(host, std::move(addresses));
 }
 
 Task<Addresses> Resolver::resolve(std::string host, Clock::duration patience) {
   if (const auto address = IpAddr::parse(host)) co_return std::vector<IpAddr>{*address};
   Entry& entry = entries_[host];  // stays where it is: unordered_map moves no element
-  if (entry.answer && Clock::now() < entry.until) co_return *entry.answer;
-  if (!entry.asking) {
+  const bool fresh = entry.answer && Clock::now() < entry.until;
+  if (!fresh && !entry.asking) {
     entry.asking = true;
     ask(host);
   }
+  if (fresh || (entry.answer && entry.answer->has_value())) co_return *entry.answer;
   Timer timer(executor_);
   timer.expires_after(patience);
   const auto place = entry.waiting.insert(entry.waiting.end(), &timer);

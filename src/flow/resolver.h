@@ -1,5 +1,6 @@
 // Host names of proxies. One question is asked at a time for each name, whoever waits; the answer
-// is kept for a while, and nobody waits longer than it wants to.
+// is kept for a while, and nobody waits longer than it wants to. An answer that is too old is used
+// all the same until there is a new one: the question may itself have to go through the proxy.
 //
 // getaddrinfo(3) can neither be interrupted nor awaited: it runs in a thread of its own, which may
 // outlive the resolver, and then tells nobody.
@@ -20,6 +21,9 @@ namespace hairpin {
 
 using Addresses = Result<std::vector<IpAddr>>;
 
+/// Asks the system, and waits for it.
+Addresses look_up(const std::string& host);
+
 /// For one thread.
 class Resolver {
  public:
@@ -31,6 +35,8 @@ class Resolver {
   /// In the system's order of preference; at least one. A text that is an address is its own
   /// answer.
   Task<Addresses> resolve(std::string host, Clock::duration patience);
+  /// An answer that somebody else has had.
+  void remember(const std::string& host, std::vector<IpAddr> addresses);
 
  private:
   struct Mailbox;  ///< Shared with the threads that ask.

@@ -6,6 +6,7 @@
 #include "nft/apply.h"
 #include "nft/render.h"
 #include "platform/interface.h"
+#include "platform/parameters.h"
 
 namespace hairpin::host {
 
@@ -30,8 +31,11 @@ Result<> clear_the_way(const Plan& plan, platform::Remover& remover) {
   const std::uint32_t first = plan.rules.front().priority.value();
   for (const platform::ListedRule& entry : *listed) {
     const std::uint32_t priority = entry.rule.priority.value();
-    if (priority < first || priority >= first + kPriorities) continue;
-    if (entry.protocol != platform::kRouteProtocol) {
+    const bool ours = entry.protocol == platform::kRouteProtocol;
+    const bool among = priority >= first && priority < first + kPriorities;
+    const bool same = ours && std::ranges::find(plan.rules, entry.rule) != plan.rules.end();
+    if (!among && !same) continue;
+    if (!ours) {
       return Error{"there is a routing rule of priority " + std::to_string(priority) +
                        " already (protocol " + std::to_string(entry.protocol) + "), among the " +
                        std::to_string(kPriorities) + " that are wanted from " +
@@ -65,16 +69,25 @@ std::vector<T> only_in(const std::vector<T>& these, const std::vector<T>& those)
   return rest;
 }
 
-std::string text(const std::optional<nft::Table>& table) {
-  return table ? nft::render(*table) : "";
+/// A table's text without the elements of its sets, which may be many.
+std::string outline(const nft::Table& table) {
+  nft::Table copy{table.name, table.owned, table.chains, table.counters, {}};
+  for (const nft::Set& set : table.sets) copy.sets.push_back({set.name, set.family});
+  return nft::render(copy);
 }
 
 /// Whether two tables differ in nothing but their sets' elements.
-bool same_but_sets(nft::Table one, nft::Table other) {
-  for (nft::Table* table : {&one, &other}) {
-    for (nft::Set& set : table->sets) set.elements.clear();
-  }
-  return nft::render(one) == nft::render(other);
+bool same_but_sets(const nft::Table& one, const nft::Table& other) {
+  return outline(one) == outline(other);
+}
+
+bool same(const nft::Table& one, const nft::Table& other) {
+  return same_but_sets(one, other) &&
+         std::ranges::equal(one.sets, other.sets, {}, &nft::Set::elements, &nft::Set::elements);
+}
+
+bool same(const std::optional<nft::Table>& one, const std::optional<nft::Table>& other) {
+  return one && other ? same(*one, *other) : one.has_value() == other.has_value();
 }
 
 /// Brings a table that is loaded to what it shall be. Chains that stay stay as they are, with their
@@ -118,8 +131,63 @@ Result<> Applied::load_tables(const Plan& plan) {
   return {};
 }
 
+Result<> Applied::set(const std::vector<Setting>& settings) {
+  for (const Setting& setting : settings) {
+    const auto was = platform::read_parameter(setting.name);
+    if (!was) return was.error();
+    if (*was == setting.value) continue;
+    if (auto done = platform::write_parameter(setting.name, setting.value); !done) return done;
+    before_.push_back({setting.name, *was});
+  }
+  return {};
+}
+
+Result<std::size_t> Applied::open_ways(const std::vector<nft::Opening>& openings) {
+  const auto found = nft::list_openings();
+  if (!found) return found.error();
+  // Ours in one chain are told apart by their number: they differ in what they match, and all of
+  // them are inserted together.
+  std::size_t opened = 0;
+  for (const nft::Opening& opening : openings) {
+    const auto in_same_chain = [&opening](const auto& family, const auto& table,
+                                          const auto& chain) {
+      return family == opening.chain.family && table == opening.chain.table &&
+             chain == opening.chain.name;
+    };
+    const auto there = std::ranges::count_if(*found, [&](const nft::FoundOpening& one) {
+      return in_same_chain(one.family, one.table, one.chain) && one.comment == opening.comment;
+    });
+    const auto wanted = std::ranges::count_if(openings, [&](const nft::Opening& one) {
+      return in_same_chain(one.chain.family, one.chain.table, one.chain.name);
+    });
+    if (there >= wanted) continue;
+    if (auto done = nft::insert(opening); !done) {
+      // Its table has an owner (firewalld's may). The rest works without.
+      log::warn("{}; accept it in that firewall yourself", done.error().text());
+      continue;
+    }
+    ++opened;
+  }
+  return opened;
+}
+
+void Applied::close_ways() {
+  const auto found = nft::list_openings();
+  if (!found) return log::warn("{}", found.error().text());
+  for (const nft::FoundOpening& opening : *found) {
+    if (opening.comment != "hairpin " + plan_.interface) continue;
+    if (auto removed = nft::remove(opening); !removed) log::warn("{}", removed.error().text());
+  }
+}
+
 void Applied::remove() {
   owner_.reset();
+  if (!plan_.openings.empty()) close_ways();
+  for (; !before_.empty(); before_.pop_back()) {
+    const Setting& setting = before_.back();
+    auto done = platform::write_parameter(setting.name, setting.value);
+    if (!done) log::warn("{}", done.error().text());
+  }
   for (; !rules_.empty(); rules_.pop_back()) {
     auto removed = remover_.remove(rules_.back());
     if (!removed) log::warn("{}", removed.error().text());
@@ -133,8 +201,8 @@ Result<std::size_t> Applied::update(Plan plan) {
   const auto old_routes = only_in(plan_.routes, plan.routes);
   const auto new_rules = only_in(plan.rules, rules_);
   const auto old_rules = only_in(rules_, plan.rules);
-  const bool new_wall = text(plan.wall) != text(plan_.wall);
-  const bool new_table = nft::render(plan.capture) != nft::render(plan_.capture);
+  const bool new_wall = !same(plan.wall, plan_.wall);
+  const bool new_table = !same(plan.capture, plan_.capture);
   for (const Prefix& prefix : new_routes) {
     if (auto added = install(route_to(plan, prefix, *device)); !added) return added.error();
   }
@@ -157,8 +225,10 @@ Result<std::size_t> Applied::update(Plan plan) {
     auto removed = remover_.remove(route_to(plan_, prefix, *device));
     if (!removed) return removed.error();
   }
+  const auto opened = open_ways(plan.openings);
+  if (!opened) return opened.error();
   plan_ = std::move(plan);
-  return new_routes.size() + old_routes.size() + new_rules.size() + old_rules.size() +
+  return *opened + new_routes.size() + old_routes.size() + new_rules.size() + old_rules.size() +
          (new_wall ? 1 : 0) + (new_table ? 1 : 0);
 }
 
@@ -182,6 +252,10 @@ Result<std::size_t> Applied::repair() {
   for (const Rule& rule : missing) std::erase(rules_, rule);
   if (auto added = add_rules(missing); !added) return added.error();
   repaired += missing.size();
+  for (const Rule& rule : only_in(plan_.link_rules, *rules)) {
+    if (auto added = platform::add_rule(rule); !added) return added.error();
+    ++repaired;
+  }
   const auto tables = nft::list_tables();
   if (!tables) return tables.error();
   const auto is_there = [&tables](const std::string& name) {
@@ -191,6 +265,9 @@ Result<std::size_t> Applied::repair() {
     if (auto loaded = nft::replace(owner_, plan_.capture); !loaded) return loaded.error();
     ++repaired;
   }
+  const auto opened = open_ways(plan_.openings);
+  if (!opened) return opened.error();
+  repaired += *opened;
   if (plan_.wall && !is_there(plan_.wall->name)) {
     if (auto walled = load_wall(plan_.wall); !walled) return walled.error();
     ++repaired;
@@ -214,6 +291,11 @@ Result<Applied> apply(Plan plan) {
   }
   Applied applied(std::move(*remover), std::move(plan));
   auto added = applied.add_rules(applied.plan_.rules);
+  if (added) added = applied.set(applied.plan_.settings);
+  if (added) {
+    const auto opened = applied.open_ways(applied.plan_.openings);
+    if (!opened) added = opened.error();
+  }
   if (added) added = applied.load_tables(applied.plan_);
   if (added) return applied;
   applied.remove();

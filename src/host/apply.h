@@ -32,11 +32,16 @@ class Applied {
   friend Result<Applied> apply(Plan plan);
   Result<> add_rules(const std::vector<platform::Rule>& rules);
   Result<> load_tables(const Plan& plan);
+  Result<> set(const std::vector<Setting>& settings);
+  /// Inserts what is missing; returns how much that was.
+  Result<std::size_t> open_ways(const std::vector<nft::Opening>& openings);
+  void close_ways();
 
   platform::Remover remover_;
   Plan plan_;
   std::vector<platform::Rule> rules_;  ///< In the kernel.
   Fd owner_;                           ///< Of the table of `capture`.
+  std::vector<Setting> before_;        ///< What settings were before we changed them.
 };
 
 /// Into the network namespace of the calling thread: all of the plan, or nothing of it. Rules of a

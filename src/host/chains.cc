@@ -15,6 +15,8 @@ constexpr int kMangle = -150;
 constexpr int kBehindDestinationNat = -99;  // Docker's and others' port forwards first
 constexpr int kOutputNat = -100;
 constexpr int kFilter = 0;
+const std::string kIncludeSet = "route_address_set";
+const std::string kExcludeSet = "route_exclude_address_set";
 constexpr const char* kThisHost = "lo";
 constexpr std::array<Family, 2> kFamilies{Family::v4, Family::v6};
 
@@ -43,80 +45,94 @@ bool wants_all(const config::AutoRoute& wanted) {
 /// What is judged: this host's own connections, or those of others.
 enum class Place : std::uint8_t { local, forwarded };
 
-/// Rules that end in `verdict` for whatever is not to be captured.
-class LeftOut {
+/// Rules that end in `leave` for whatever is not to be captured, and in `keep` for the rest.
+class Judgement {
  public:
-  LeftOut(const Policy& policy, const Snapshot& host, Place place, Statement verdict)
-      : wanted_(policy.wanted), host_(host), place_(place), verdict_(std::move(verdict)) {}
+  Judgement(const Policy& policy, const Snapshot& host, Place place, Statement leave,
+            Statement keep)
+      : wanted_(policy.wanted),
+        host_(host),
+        place_(place),
+        leave_(std::move(leave)),
+        keep_(std::move(keep)) {}
 
   std::vector<nft::Rule> make() {
+    addresses();
     if (place_ == Place::local) {
+      this_host();
       users();
       groups();
     } else {
       interfaces();
       macs();
+      rules_.push_back({{keep_}});
     }
-    addresses();
     return std::move(rules_);
   }
 
  private:
   void leave(std::vector<Statement> conditions) {
-    conditions.push_back(verdict_);
+    conditions.push_back(leave_);
     rules_.push_back({std::move(conditions)});
+  }
+
+  /// What matches none of `included` is left out. A condition that cannot be asked of a packet does
+  /// not hold, negated or not: see groups().
+  template <class T, class Match>
+  void leave_others(const std::vector<T>& included, Match match) {
+    if (included.empty()) return;
+    std::vector<Statement> none;
+    for (const T& one : included) none.emplace_back(match(one));
+    leave(std::move(none));
   }
 
   void interfaces() {
     for (const std::string& name : wanted_.exclude_interface) {
       leave({nft::MatchInputInterface{name}});
     }
-    if (wanted_.include_interface.empty()) return;
-    std::vector<Statement> none;
-    for (const std::string& name : wanted_.include_interface) {
-      none.emplace_back(nft::MatchInputInterface{name, Compare::not_equal});
-    }
-    leave(std::move(none));
+    leave_others(wanted_.include_interface, [](const std::string& name) {
+      return nft::MatchInputInterface{name, Compare::not_equal};
+    });
   }
 
   void macs() {
     for (const auto& mac : wanted_.exclude_mac) leave({nft::MatchEtherSource{mac}});
-    if (wanted_.include_mac.empty()) return;
-    std::vector<Statement> none;
-    for (const auto& mac : wanted_.include_mac) {
-      none.emplace_back(nft::MatchEtherSource{mac, Compare::not_equal});
-    }
-    leave(std::move(none));
+    leave_others(wanted_.include_mac, [](const config::MacAddress& mac) {
+      return nft::MatchEtherSource{mac, Compare::not_equal};
+    });
   }
 
-  void users() {
+  void this_host() {
     const auto lists = [](const std::vector<std::string>& names) {
       return std::ranges::find(names, kThisHost) != names.end();
     };
     const bool unnamed = !wanted_.include_interface.empty() && !lists(wanted_.include_interface);
     if (lists(wanted_.exclude_interface) || unnamed) leave({});
+  }
+
+  void users() {
     for (const UidRange& range : wanted_.exclude_uid) leave({nft::MatchUser{range}});
-    if (wanted_.include_uid.empty()) return;
-    std::vector<Statement> none;
-    for (const UidRange& range : wanted_.include_uid) {
-      none.emplace_back(nft::MatchUser{range, Compare::not_equal});
-    }
-    leave(std::move(none));
+    leave_others(wanted_.include_uid,
+                 [](const UidRange& range) { return nft::MatchUser{range, Compare::not_equal}; });
   }
 
-  nft::MatchControlGroup group(const std::string& path, Compare compare) const {
+  nft::MatchControlGroup group(const std::string& path) const {
     const auto found = host_.groups.find(path);
-    return {path, found == host_.groups.end() ? 0 : found->second, compare};
+    return {path, found == host_.groups.end() ? 0 : found->second, Compare::equal};
   }
 
+  /// A process that is less deep in the hierarchy than a group has none there to be compared: what
+  /// is included is picked, not what is not left out.
   void groups() {
-    for (const std::string& path : wanted_.exclude_cgroup) leave({group(path, Compare::equal)});
-    if (wanted_.include_cgroup.empty()) return;
-    std::vector<Statement> none;
+    for (const std::string& path : wanted_.exclude_cgroup) leave({group(path)});
     for (const std::string& path : wanted_.include_cgroup) {
-      none.emplace_back(group(path, Compare::not_equal));
+      rules_.push_back({{group(path), keep_}});
     }
-    leave(std::move(none));
+    if (wanted_.include_cgroup.empty()) {
+      rules_.push_back({{keep_}});
+    } else {
+      leave({});
+    }
   }
 
   void addresses() {
@@ -124,12 +140,21 @@ class LeftOut {
       if (wants_all(wanted_)) break;
       leave({nft::MatchDestinationSet{family, "captured" + suffix(family), Compare::not_equal}});
     }
+    for (const Family family : kFamilies) {
+      if (!wanted_.route_address_set.empty()) {
+        leave({nft::MatchDestinationSet{family, kIncludeSet + suffix(family), Compare::not_equal}});
+      }
+      if (!wanted_.route_exclude_address_set.empty()) {
+        leave({nft::MatchDestinationSet{family, kExcludeSet + suffix(family)}});
+      }
+    }
   }
 
   const config::AutoRoute& wanted_;
   const Snapshot& host_;
   Place place_;
-  Statement verdict_;
+  Statement leave_;
+  Statement keep_;
   std::vector<nft::Rule> rules_;
 };
 
@@ -173,6 +198,16 @@ std::vector<nft::Set> sets(const std::string& name, const std::vector<Prefix>& p
 
 void add_sets(nft::Table& table, std::vector<nft::Set> more) {
   std::ranges::move(more, std::back_inserter(table.sets));
+}
+
+/// The sets that a Judgement asks.
+void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
+                     const std::vector<Prefix>& prefixes) {
+  if (!wants_all(wanted)) add_sets(table, sets("captured", prefixes));
+  if (!wanted.route_address_set.empty()) add_sets(table, sets(kIncludeSet, wanted.set_address));
+  if (!wanted.route_exclude_address_set.empty()) {
+    add_sets(table, sets(kExcludeSet, wanted.set_exclude_address));
+  }
 }
 
 /// The chains that mark.
@@ -238,10 +273,11 @@ class Capture {
       if (carries(policy_, family)) continue;
       chain.rules.push_back(rule({nft::MatchFamily{family}, nft::Return{}}));
     }
-    append(chain.rules, LeftOut(policy_, host_, place, nft::Goto{"leave"}).make());
-    if (wanted_.redirect && !names_addresses(wanted_))
+    if (wanted_.redirect && !names_addresses(wanted_)) {
       append(chain.rules, of_known_networks(nft::Goto{"leave"}));
-    chain.rules.push_back(rule({nft::Goto{"take"}}));
+    }
+    append(chain.rules,
+           Judgement(policy_, host_, place, nft::Goto{"leave"}, nft::Goto{"take"}).make());
   }
 
   nft::Chain forwarded() const {
@@ -311,14 +347,16 @@ std::vector<nft::Chain> wall_chains(const Policy& policy, const Snapshot& host) 
   forward.rules.push_back(rule({nft::MatchTranslated{}, nft::Return{}}));
   append(output.rules, of_known_networks(nft::Return{}));
   append(forward.rules, of_known_networks(nft::Return{}));
-  append(output.rules, LeftOut(policy, host, Place::local, nft::Return{}).make());
-  append(forward.rules, LeftOut(policy, host, Place::forwarded, nft::Return{}).make());
-  for (nft::Chain* chain : {&output, &forward}) {
-    chain->rules.push_back(
-        rule({nft::MatchProtocol{kTcp}, nft::Counter{}, nft::Reject{nft::Refusal::reset}}));
-    chain->rules.push_back(rule({nft::Counter{}, nft::Reject{}}));
-  }
-  return {std::move(output), std::move(forward)};
+  const nft::Goto refuse{"refuse"};
+  append(output.rules, Judgement(policy, host, Place::local, nft::Return{}, refuse).make());
+  append(forward.rules, Judgement(policy, host, Place::forwarded, nft::Return{}, refuse).make());
+  nft::Chain refusal{
+      "refuse",
+      std::nullopt,
+      0,
+      {rule({nft::MatchProtocol{kTcp}, nft::Counter{}, nft::Reject{nft::Refusal::reset}}),
+       rule({nft::Counter{}, nft::Reject{}})}};
+  return {std::move(refusal), std::move(output), std::move(forward)};
 }
 
 }  // namespace
@@ -341,7 +379,7 @@ nft::Table make_capture(const Policy& policy, const Snapshot& host,
   nft::Table table{capture_name(policy.interface)};
   const config::AutoRoute& wanted = policy.wanted;
   const bool walled = wanted.strict && wanted.on_stop == config::OnStop::open;
-  if (!wants_all(wanted)) add_sets(table, sets("captured", prefixes));
+  add_wanted_sets(table, wanted, prefixes);
   if (wanted.redirect || walled) add_sets(table, sets("known", host.known));
   table.chains = Capture(policy, host).make();
   if (wanted.gateway) {
@@ -356,10 +394,33 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
                                     const std::vector<Prefix>& prefixes) {
   if (policy.wanted.on_stop == config::OnStop::open) return std::nullopt;
   nft::Table table{wall_name(policy.interface), false};
-  if (!wants_all(policy.wanted)) add_sets(table, sets("captured", prefixes));
+  add_wanted_sets(table, policy.wanted, prefixes);
   add_sets(table, sets("known", host.known));
   table.chains = wall_chains(policy, host);
   return table;
+}
+
+std::vector<nft::Opening> make_openings(const Policy& policy, const Snapshot& host) {
+  const std::string comment = "hairpin " + policy.interface;
+  const config::Marks& marks = policy.wanted.marks;
+  std::vector<nft::Opening> openings;
+  for (const nft::FilterChain& chain : host.filters) {
+    if (!chain.drops) continue;
+    const auto open = [&](std::vector<Statement> conditions) {
+      conditions.emplace_back(nft::Accept{});
+      openings.push_back({chain, {std::move(conditions)}, comment});
+    };
+    if (chain.hook == nft::Hook::input) {
+      for (const std::string& name : policy.companions) open({nft::MatchInputInterface{name}});
+      if (policy.wanted.gateway && policy.wanted.redirect) {
+        open({nft::MatchProtocol{kTcp}, nft::MatchConnectionMark{marks.input, marks.mask}});
+      }
+    } else if (policy.wanted.gateway) {
+      open({nft::MatchInputInterface{policy.interface}});
+      open({nft::MatchOutputInterface{policy.interface}});
+    }
+  }
+  return openings;
 }
 
 }  // namespace hairpin::host

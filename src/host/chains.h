@@ -28,6 +28,10 @@ nft::Table make_capture(const Policy& policy, const Snapshot& host,
 std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
                                     const std::vector<Prefix>& prefixes);
 
+/// What must be let in by firewalls that drop what they do not know: of a TUN link, what has come
+/// through the interface already; for a gateway, what it forwards.
+std::vector<nft::Opening> make_openings(const Policy& policy, const Snapshot& host);
+
 /// Never routed: multicast, broadcast, link-local (RFC 1112, RFC 3927, RFC 4291).
 const std::vector<Prefix>& here(Family family);
 

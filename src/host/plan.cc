@@ -32,6 +32,7 @@ enum Step : std::uint32_t {
 };
 static_assert(kEnd + 1 == kPriorities);
 
+constexpr RulePriority kLast{32800};            // the system's are 32766 and 32767
 constexpr const char* kThisHost = "lo";         // the input interface of what the host itself sends
 constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
 
@@ -100,6 +101,12 @@ class FamilyRules {
     Rule end;
     end.action = RuleAction::nothing;
     add(kEnd, end);
+    if (by_mark(wanted_)) {
+      Rule last = lookup(wanted_.table);
+      last.family = family_;
+      last.priority = kLast;
+      rules_.push_back(std::move(last));
+    }
     return std::move(rules_);
   }
 
@@ -177,6 +184,19 @@ std::vector<Prefix> wanted_prefixes(const config::AutoRoute& wanted) {
   return subtract(std::move(all), wanted.route_exclude_address);
 }
 
+std::vector<Setting> make_settings(const Policy& policy, const Snapshot& host) {
+  if (!policy.wanted.gateway) return {};
+  std::vector<Setting> settings{{"net.ipv4.ip_forward", "1"}};
+  // Whoever forwards does not listen to router advertisements, unless told to.
+  for (const std::string& name : host.advertised) {
+    std::string dotless = name;
+    std::ranges::replace(dotless, '.', '/');
+    settings.push_back({"net.ipv6.conf." + dotless + ".accept_ra", "2"});
+  }
+  settings.push_back({"net.ipv6.conf.all.forwarding", "1"});
+  return settings;
+}
+
 std::string ip_command(Family family) {
   return family == Family::v4 ? "ip " : "ip -6 ";
 }
@@ -184,7 +204,8 @@ std::string ip_command(Family family) {
 }  // namespace
 
 bool by_mark(const config::AutoRoute& wanted) {
-  return wanted.redirect || !wanted.include_cgroup.empty() || !wanted.exclude_cgroup.empty();
+  return wanted.redirect || !wanted.include_cgroup.empty() || !wanted.exclude_cgroup.empty() ||
+         !wanted.route_address_set.empty() || !wanted.route_exclude_address_set.empty();
 }
 
 bool names_addresses(const config::AutoRoute& wanted) {
@@ -206,8 +227,11 @@ Plan make_plan(const Policy& policy, const Snapshot& host) {
             policy.wanted.table,
             {},
             {},
+            policy.link_rules,
             make_capture(policy, host, wanted),
-            make_wall(policy, host, wanted)};
+            make_wall(policy, host, wanted),
+            make_openings(policy, host),
+            make_settings(policy, host)};
   std::ranges::copy_if(wanted, std::back_inserter(plan.routes), [&policy](const Prefix& prefix) {
     return carries(policy, prefix.address.family());
   });
@@ -221,6 +245,11 @@ Plan make_plan(const Policy& policy, const Snapshot& host) {
 
 std::string render_routing(const Plan& plan) {
   std::string text;
+  for (const Setting& setting : plan.settings) {
+    text += "sysctl -w " + setting.name + "=" + setting.value + "\n";
+  }
+  // Only where it is stricter: see apply.cc.
+  text += "sysctl -w net.ipv4.conf." + plan.interface + ".rp_filter=2\n";
   for (const Prefix& prefix : plan.routes) {
     text += ip_command(prefix.address.family()) + "route add ";
     text += prefix.length == 0 ? "default" : prefix.text();
@@ -236,6 +265,7 @@ std::string render_routing(const Plan& plan) {
 std::string render_tables(const Plan& plan) {
   std::string text = nft::render(plan.capture);
   if (plan.wall) text += nft::render(*plan.wall);
+  for (const nft::Opening& opening : plan.openings) text += nft::render(opening) + "\n";
   return text;
 }
 

@@ -21,6 +21,9 @@
 //   N+8    main without its default route: networks that the host knows
 //   N+9    the table
 //   N+10   the end: the host's own rules go on from here
+//   32800  behind those, by mark only: the table. A host without a default route must not be told
+//   so
+//          before nftables have been asked.
 //
 // What other hosts send is judged by nftables alone (chains.h), which knows who began a connection,
 // and marks what is to be captured. What this host sends is judged by the rules above, at no cost
@@ -36,6 +39,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "nft/foreign.h"
 #include "nft/ruleset.h"
 #include "platform/routes.h"
 
@@ -54,12 +58,24 @@ struct Policy {
   std::vector<Mark> own_marks;          ///< Of our outbound sockets; none if they are elsewhere.
   std::vector<Redirection> redirections;
   config::AutoRoute wanted;
+  std::vector<platform::Rule> link_rules = {};  ///< The link's own: only put back when they go.
 };
 
 /// What depends on the host.
 struct Snapshot {
   std::vector<Prefix> known;  ///< In main, but for default routes and those to our interface.
   std::map<std::string, std::uint64_t> groups;  ///< Control groups, by path: their inodes.
+  std::vector<nft::FilterChain> filters;        ///< Of other people's firewalls.
+  /// Interfaces whose default route is from router advertisements (RFC 4861).
+  std::vector<std::string> advertised;
+};
+
+/// A kernel parameter (sysctl(8)), put back at the end.
+struct Setting {
+  std::string name;  ///< "net.ipv4.ip_forward"; dots in the names of interfaces are slashes.
+  std::string value;
+
+  friend bool operator==(const Setting&, const Setting&) = default;
 };
 
 struct Plan {
@@ -67,8 +83,11 @@ struct Plan {
   TableId table;
   std::vector<Prefix> routes;         ///< In `table`, to the interface.
   std::vector<platform::Rule> rules;  ///< In the order of their priorities, IPv4 first.
-  nft::Table capture;                 ///< Goes with us.
-  std::optional<nft::Table> wall;     ///< Stays when we go, until somebody removes it.
+  std::vector<platform::Rule> link_rules;
+  nft::Table capture;                  ///< Goes with us.
+  std::optional<nft::Table> wall;      ///< Stays when we go, until somebody removes it.
+  std::vector<nft::Opening> openings;  ///< In other people's chains.
+  std::vector<Setting> settings;       ///< In this order.
 };
 
 /// Priorities that a plan uses, from its first on.

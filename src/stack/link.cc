@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/log.h"
 #include "nft/apply.h"
+#include "platform/interface.h"
 #include "stack/listeners.h"
 #include "stack/pump.h"
 #include "stack/tun_link.h"
@@ -52,7 +56,26 @@ Result<Link> open_kind(const LinkOptions& options) {
 
 }  // namespace
 
+namespace {
+
+/// A process that was killed a moment ago may still have its interface: the kernel takes it away in
+/// its own time. Whoever else has one of that name will be there afterwards, too.
+void wait_for_name(const LinkOptions& options) {
+  constexpr auto kStep = std::chrono::milliseconds(10);
+  constexpr auto kPatience = std::chrono::seconds(2);
+  const std::string& name = options.inbound.interface_name;
+  if (name.empty() || options.adopt_fd >= 0) return;
+  const auto is_there = [&name] {
+    return platform::interface_index(name) || platform::interface_index(inner_name(name));
+  };
+  const auto start = Clock::now();
+  while (is_there() && Clock::now() - start < kPatience) std::this_thread::sleep_for(kStep);
+}
+
+}  // namespace
+
 Result<Link> open_link(const LinkOptions& options) {
+  wait_for_name(options);
   auto link = open_kind(options);
   if (!link || !options.inbound.auto_route.redirect) return link;
   for (const FamilyListeners& family : link->listeners) {

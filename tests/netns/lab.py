@@ -124,6 +124,8 @@ class Lab:
             sh("ip", "netns", "add", self.name(ns))
             self.spaces.append(ns)
             self.ip(ns, "link set lo up")
+            # No second of waiting for each address: nobody else can have them.
+            self.sysctl(ns, "net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.all.dad_transmits=0")
         for a, dev_a, b, dev_b in (("client", "c0", "router", "r0"), ("server", "s0", "router", "r1")):
             sh("ip", "link", "add", dev_a, "netns", self.name(a), "type", "veth",
                "peer", "name", dev_b, "netns", self.name(b))
@@ -156,7 +158,11 @@ class Lab:
     def name(self, ns):
         return f"{self.prefix}-{ns}"
 
+    enter_by_nsenter = False  # keeps /sys, and so control groups, where `ip netns exec` mounts it anew
+
     def inside(self, ns):
+        if ns and self.enter_by_nsenter:
+            return ["nsenter", f"--net=/run/netns/{self.name(ns)}"]
         return ["ip", "netns", "exec", self.name(ns)] if ns else []
 
     def ip(self, ns, words, check=True):
