@@ -49,7 +49,7 @@ Result<std::uint64_t> cgroup_id(const std::string& path) {
   const std::string what = "control group " + path;
   const auto directory = directory_of(path);
   if (!directory) return Error(directory.error()).in(what);
-  struct stat status {};
+  struct ::stat status = {};
   if (::stat(directory->c_str(), &status) != 0) return last_error(what);
   return status.st_ino;
 }
