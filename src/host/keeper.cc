@@ -1,5 +1,7 @@
 #include "host/keeper.h"
 
+#include <chrono>
+
 #include "base/log.h"
 #include "host/snapshot.h"
 
@@ -13,9 +15,15 @@ Result<Plan> plan_now(const Policy& policy) {
   return make_plan(policy, *host);
 }
 
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  return Milliseconds(std::chrono::steady_clock::now() - start).count();
+}
+
 }  // namespace
 
 Result<Keeper> Keeper::start(std::vector<Policy> policies) {
+  const auto start = std::chrono::steady_clock::now();
   Keeper keeper;
   for (const Policy& policy : policies) {
     auto plan = plan_now(policy);
@@ -31,6 +39,7 @@ Result<Keeper> Keeper::start(std::vector<Policy> policies) {
     keeper.applied_.push_back(std::move(*applied));
   }
   keeper.policies_ = std::move(policies);
+  log::debug("the host is set up, in {:.1f} ms", milliseconds_since(start));
   return keeper;
 }
 
@@ -79,7 +88,11 @@ Result<> Keeper::change(std::vector<Policy> policies) {
 }
 
 void Keeper::remove() {
+  const auto start = std::chrono::steady_clock::now();
   for (Applied& applied : applied_) applied.remove();
+  if (!applied_.empty()) {
+    log::debug("the host is as it was, in {:.1f} ms", milliseconds_since(start));
+  }
   applied_.clear();
 }
 
