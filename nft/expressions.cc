@@ -140,14 +140,14 @@ class Expressions {
     nftnl_expr_set_u32(socket, NFTNL_EXPR_SOCKET_DREG, kRegister64);
     compare(operation(match.compare), &match.id, sizeof match.id, kRegister64);
   }
-  void operator()(const MatchSyn&) {
+  void operator()(const MatchSyn& match) {
     constexpr std::uint32_t kFlags = 13;  // their offset in a TCP header
     constexpr std::uint8_t kSyn = 2;
     constexpr std::uint8_t kSynOrReset = 6;
     (*this)(MatchProtocol{IPPROTO_TCP});
     load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, kFlags, 1);
     keep_bits(std::as_bytes(std::span(&kSynOrReset, 1)));
-    compare(NFT_CMP_EQ, &kSyn, sizeof kSyn);
+    compare(operation(match.compare), &kSyn, sizeof kSyn);
   }
   void operator()(const MatchIcmpType& match) {
     (*this)(MatchProtocol{match.family == Family::v4 ? std::uint8_t{IPPROTO_ICMP}

@@ -113,7 +113,7 @@ Result<std::vector<FoundOpening>> list_openings() {
           if (nftnl_rule_nlmsg_parse(&answer, object.get()) < 0) return;
           FoundOpening one;
           one.comment = comment_of(object.get());
-          if (!one.comment.starts_with(kOurs)) return;
+          if (!one.comment.starts_with(kOpeningComment)) return;
           one.family = family;
           one.table = text_of(nftnl_rule_get_str(object.get(), NFTNL_RULE_TABLE));
           one.chain = text_of(nftnl_rule_get_str(object.get(), NFTNL_RULE_CHAIN));

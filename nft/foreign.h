@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -38,7 +39,10 @@ std::string render(const Opening& opening);
 
 Result<> insert(const Opening& opening);
 
-/// A rule that is there, with a comment that begins with "hairpin".
+/// What comments of such rules begin with; the name of the interface follows.
+inline constexpr std::string_view kOpeningComment = "added by hairpin for ";
+
+/// A rule that is there, with such a comment.
 struct FoundOpening {
   std::uint8_t family = 0;
   std::string table;

@@ -185,7 +185,9 @@ struct Printer {
     return std::string(match.family == Family::v4 ? "icmp" : "icmpv6") + " type " +
            (type != kIcmpTypes.end() ? type->name : std::to_string(match.type));
   }
-  std::string operator()(const MatchSyn&) const { return "tcp flags & (syn | rst) == syn"; }
+  std::string operator()(const MatchSyn& match) const {
+    return std::string("tcp flags ") + negation(match.compare) + "syn / syn,rst";
+  }
   std::string operator()(const CountInto& counter) const {
     return "counter name " + quoted(counter.name);
   }

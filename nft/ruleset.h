@@ -97,7 +97,9 @@ struct MatchIcmpType {
   std::uint8_t type;
 };
 /// A TCP packet that begins a connection, or answers that.
-struct MatchSyn {};
+struct MatchSyn {
+  Compare compare = Compare::equal;
+};
 
 struct Counter {};
 /// One of the table's named counters: its value can be asked for (apply.h).

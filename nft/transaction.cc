@@ -38,22 +38,33 @@ void forget_unread(const Fd& socket) {
 
 Result<> list(const Fd& socket, std::uint16_t type, std::uint8_t family, const std::string& what,
               const std::function<void(const nlmsghdr&)>& each) {
-  std::array<char, 32768> buffer{};
-  const nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), type, family, NLM_F_DUMP, 1);
-  forget_unread(socket);
-  if (::send(socket.get(), request, request->nlmsg_len, 0) < 0) return last_error(what);
-  const mnl_cb_t hand_over = [](const nlmsghdr* header, void* data) {
-    (*static_cast<const std::function<void(const nlmsghdr&)>*>(data))(*header);
+  constexpr int kAttempts = 20;
+  const mnl_cb_t keep = [](const nlmsghdr* header, void* data) {
+    const auto* bytes = reinterpret_cast<const char*>(header);
+    static_cast<std::vector<std::vector<char>>*>(data)->emplace_back(bytes,
+                                                                     bytes + header->nlmsg_len);
     return MNL_CB_OK;
   };
-  for (;;) {
-    const ssize_t size = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
-    if (size < 0) return last_error(what);
-    const int verdict = mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), 1, 0, hand_over,
-                                   const_cast<std::function<void(const nlmsghdr&)>*>(&each));
-    if (verdict < 0) return last_error(what);
-    if (verdict == MNL_CB_STOP) return {};
+  std::array<char, 32768> buffer{};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    forget_unread(socket);
+    const nlmsghdr* request = nftnl_nlmsg_build_hdr(buffer.data(), type, family, NLM_F_DUMP, 1);
+    if (::send(socket.get(), request, request->nlmsg_len, 0) < 0) return last_error(what);
+    std::vector<std::vector<char>> answers;
+    int verdict = MNL_CB_OK;
+    while (verdict == MNL_CB_OK) {
+      const ssize_t size = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+      if (size < 0) return last_error(what);
+      verdict = mnl_cb_run(buffer.data(), static_cast<std::size_t>(size), 1, 0, keep, &answers);
+    }
+    if (verdict == MNL_CB_STOP) {
+      for (const auto& answer : answers) each(*reinterpret_cast<const nlmsghdr*>(answer.data()));
+      return {};
+    }
+    // What is listed has changed meanwhile: the list may be wrong, and is asked for again.
+    if (errno != EINTR) return last_error(what);
   }
+  return Error{what, EINTR};
 }
 
 Batch::Batch(std::uint8_t family) : family_(family) {

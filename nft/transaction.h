@@ -44,7 +44,7 @@ Result<Fd> open_socket();
 /// What an earlier call left unread, because it was interrupted, is not the answer to the next one.
 void forget_unread(const Fd& socket);
 
-/// All objects of a kind (NFT_MSG_GET*), of one family (NFPROTO_*).
+/// Calls `each` for all objects of a kind (NFT_MSG_GET*), of one family (NFPROTO_*).
 Result<> list(const Fd& socket, std::uint16_t type, std::uint8_t family, const std::string& what,
               const std::function<void(const nlmsghdr&)>& each);
 

@@ -18,9 +18,11 @@
 #include "flow/resolver.h"
 #include "host/chains.h"
 #include "host/keeper.h"
+#include "host/leftovers.h"
 #include "host/local_proxy.h"
 #include "host/snapshot.h"
 #include "host/uplink.h"
+#include "platform/cgroup.h"
 #include "platform/netns.h"
 #include "platform/privileges.h"
 #include "platform/sockets.h"
@@ -100,25 +102,6 @@ Result<> check_environment(const config::Config& config) {
       "it, or leave auto_route out and set routes yourself"};
 }
 
-/// Once we capture, questions for the names of proxies go through the proxies themselves: the first
-/// answers must be there before.
-Result<std::map<std::string, std::vector<IpAddr>>> resolve_proxies(const config::Config& config) {
-  std::map<std::string, std::vector<IpAddr>> names;
-  const bool captures = std::ranges::any_of(
-      config.inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
-  for (const config::Outbound& outbound : config.outbounds) {
-    const config::Server* server = host::server_of(outbound);
-    if (!captures || server == nullptr || IpAddr::parse(server->host)) continue;
-    auto addresses = look_up(server->host);
-    if (!addresses) {
-      return Error{addresses.error().text() +
-                   "; the name of a proxy must be known before its way is captured, too"};
-    }
-    names[server->host] = std::move(*addresses);
-  }
-  return names;
-}
-
 /// The namespace that was asked for; empty when it is our own, by whatever name.
 Result<Fd> other_namespace(const std::string& netns) {
   if (netns.empty()) return Fd();
@@ -130,6 +113,58 @@ Result<Fd> other_namespace(const std::string& netns) {
   return space;
 }
 
+/// While it lives, sockets of this process have our mark, if there is a wall of a former run: that
+/// would refuse the questions for names which must be asked before it goes.
+class Outside {
+ public:
+  explicit Outside(Mark mark) {
+    const auto left = host::find_leftovers();
+    if (!left || left->walls.empty()) return;
+    auto home = platform::cgroup_of(::getpid());
+    auto done = home ? platform::make_cgroup(host::kBypassGroup) : Result<>(home.error());
+    if (done) done = platform::mark_sockets_for_good(host::kBypassGroup, mark);
+    if (done) done = platform::enter_cgroup(host::kBypassGroup, ::getpid());
+    if (done) {
+      home_ = std::move(*home);
+    } else {
+      log::warn("{}", done.error().text());
+    }
+  }
+  ~Outside() {
+    if (!home_) return;
+    if (auto done = platform::enter_cgroup(*home_, ::getpid()); !done) {
+      log::warn("{}", done.error().text());
+    }
+    (void)platform::remove_cgroup(host::kBypassGroup);  // unless somebody else is in it
+  }
+  Outside(const Outside&) = delete;
+  Outside& operator=(const Outside&) = delete;
+
+ private:
+  std::optional<std::string> home_;
+};
+
+/// Once we capture, questions for the names of proxies go through the proxies themselves: the first
+/// answers must be there before.
+Result<host::Names> resolve_proxies(const config::Config& config) {
+  host::Names names;
+  std::optional<Outside> outside;
+  const bool captures = std::ranges::any_of(
+      config.inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
+  for (const config::Outbound& outbound : config.outbounds) {
+    const config::Server* server = host::server_of(outbound);
+    if (!captures || server == nullptr || IpAddr::parse(server->host)) continue;
+    if (!outside) outside.emplace(config.route.default_mark);
+    auto addresses = look_up(server->host);
+    if (!addresses) {
+      return Error{addresses.error().text() +
+                   "; the name of a proxy must be known before its way is captured, too"};
+    }
+    names[server->host] = std::move(*addresses);
+  }
+  return names;
+}
+
 /// What `now` has that cannot be changed into `next` while flows run; empty: nothing.
 std::string fixed_difference(const config::Config& now, const config::Config& next) {
   if (now.route.default_mark != next.route.default_mark) return "route.default_mark";
@@ -139,7 +174,8 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
     const config::TunInbound& b = next.inbounds[i];
     const config::AutoRoute& from = a.auto_route;
     const config::AutoRoute& to = b.auto_route;
-    const std::array<std::pair<const char*, bool>, 9> fields{{
+    const bool same_marks = from.marks.input == to.marks.input && from.marks.mask == to.marks.mask;
+    const std::array<std::pair<const char*, bool>, 10> fields{{
         {"interface_name", a.interface_name == b.interface_name},
         {"address", a.address == b.address},
         {"mtu", a.mtu == b.mtu},
@@ -147,6 +183,7 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
         {"auto_route", from.enabled == to.enabled},
         {"auto_redirect", from.redirect == to.redirect},
         {"gateway", from.gateway == to.gateway},
+        {"auto_redirect_input_mark or auto_redirect_mark_mask", same_marks},
         {"iproute2_table_index", from.table == to.table},
         {"iproute2_rule_index", from.first_rule == to.first_rule},
     }};
@@ -161,22 +198,30 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
 class Running {
  public:
   Running(config::Config config, const RunOptions& options, Engine& engine, host::Keeper& keeper,
-          std::vector<host::Policy> policies, host::LocalProxies proxies)
+          std::vector<host::Policy> policies, host::LocalProxies proxies, bool same_namespace)
       : config_(std::move(config)),
         options_(options),
         engine_(engine),
         keeper_(keeper),
         policies_(std::move(policies)),
         proxies_(std::move(proxies)),
-        same_namespace_(options.netns.empty()) {}
+        same_namespace_(same_namespace) {}
 
   Result<> serve() {
     follow_uplink();
-    return serve_control({[this] { look(); }, [this] { proxies_.follow(); }, [this] { reload(); },
+    return serve_control({[this] { look(); }, [this] { tick(); }, [this] { reload(); },
                           [this] { log::info("counters: {}", engine_.counters()); }});
   }
 
+  /// Before the engine stops: what comes from now on goes its usual way.
+  void end() { keeper_.remove(); }
+
  private:
+  void tick() {
+    proxies_.follow();
+    if (keeper_.groups_have_changed()) look();
+  }
+
   void look() {
     keeper_.refresh();
     follow_uplink();
@@ -209,7 +254,10 @@ class Running {
           "back. All goes on as it was",
           fixed);
     }
-    auto proxies = same_namespace_ ? host::LocalProxies::find(*fresh) : host::LocalProxies();
+    const auto names = resolve_proxies(*fresh);
+    if (!names) return log::error("not reloaded: {}; all goes on as it was", names.error().text());
+    auto proxies =
+        same_namespace_ ? host::LocalProxies::find(*fresh, *names) : host::LocalProxies();
     if (proxies) {
       if (auto kept = proxies->keep(); !kept) proxies = kept.error();
     }
@@ -226,6 +274,7 @@ class Running {
     }
     policies_ = std::move(policies);
     proxies_ = std::move(*proxies);
+    for (const auto& [host, addresses] : *names) engine_.remember(host, addresses);
     engine_.change(*fresh);
     log::set_level(fresh->log.level);
     config_ = *fresh;
@@ -256,18 +305,22 @@ int run(const config::Config& asked, const RunOptions& options) {
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
   const bool same_namespace = !*space;
+  if (!same_namespace && config.route.auto_detect_interface) {
+    return fail(
+        Error{"auto_detect_interface looks where the interfaces are, and --netns puts them "
+              "elsewhere than the outbound sockets; name one by default_interface"});
+  }
 
+  auto names = resolve_proxies(config);
+  if (!names) return fail(names.error());
   host::LocalProxies proxies;
   if (same_namespace) {
-    auto found = host::LocalProxies::find(config);
+    auto found = host::LocalProxies::find(config, *names);
     if (!found) return fail(found.error());
     proxies = std::move(*found);
     if (auto kept = proxies.keep(); !kept) return fail(kept.error());
     for (const std::string& line : proxies.told()) log::info("{}", line);
   }
-
-  auto names = resolve_proxies(config);
-  if (!names) return fail(names.error());
 
   // Links are made, and the host is kept, on a thread in the namespace of the interfaces; the
   // workers' sockets belong where this process was started.
@@ -280,7 +333,10 @@ int run(const config::Config& asked, const RunOptions& options) {
     made_here.set_value(entered ? make_here(config, same_namespace, workers)
                                 : Result<Made>(Error(entered.error()).in("--netns")));
     give_up_administration();
-    if (Running* task = running.get()) served = task->serve();
+    if (Running* task = running.get()) {
+      served = task->serve();
+      task->end();
+    }
   });
   auto made = made_here.get_future().get();
   give_up_administration();
@@ -302,10 +358,10 @@ int run(const config::Config& asked, const RunOptions& options) {
   for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
-  Running task(config, options, engine, made->keeper, std::move(policies), std::move(proxies));
+  Running task(config, options, engine, made->keeper, std::move(policies), std::move(proxies),
+               same_namespace);
   engine_ready.set_value(&task);
   control.join();
-  made->keeper.remove();  // first: what comes from now on goes its usual way
   engine.stop();
   if (!served) return fail(served.error());
   log::info("stopped");

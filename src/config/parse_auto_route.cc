@@ -218,7 +218,34 @@ void settle_marks(const Reader& root, Config& config) {
   }
 }
 
+namespace {
+
+/// Tables and priorities of two inbounds must not be mixed up.
+void check_numbers(Problems& problems, const Config& config) {
+  constexpr std::uint32_t kApart = 20;  // more than the rules that one has
+  for (std::size_t n = 0; n < config.inbounds.size(); ++n) {
+    for (std::size_t m = 0; m < n; ++m) {
+      const AutoRoute& a = config.inbounds[m].auto_route;
+      const AutoRoute& b = config.inbounds[n].auto_route;
+      if (!a.enabled || !b.enabled) continue;
+      const std::string where = "inbounds[" + std::to_string(n) + "].";
+      const std::string other = "inbounds[" + std::to_string(m) + "]";
+      if (a.table == b.table) {
+        problems.push_back({where + "iproute2_table_index", "is that of " + other});
+      }
+      const auto [low, high] = std::minmax(a.first_rule.value(), b.first_rule.value());
+      if (high - low < kApart) {
+        problems.push_back({where + "iproute2_rule_index", "must be " + std::to_string(kApart) +
+                                                               " or more from that of " + other});
+      }
+    }
+  }
+}
+
+}  // namespace
+
 void check_kept_out(Problems& problems, const Config& config) {
+  check_numbers(problems, config);
   for (std::size_t n = 0; n < config.inbounds.size(); ++n) {
     const AutoRoute& wanted = config.inbounds[n].auto_route;
     if (!wanted.enabled) continue;

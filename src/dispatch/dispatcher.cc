@@ -33,9 +33,15 @@ std::string size_text(std::uint64_t bytes) {
 
 }  // namespace
 
+Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
+    : worker_(worker), mark_sockets_(mark_sockets) {
+  auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets);
+  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
+}
+
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {
   auto fresh = outbound::make_outbounds(policy->config, worker_, mark_sockets_);
-  const config::Config& before = policy_->config;
+  const config::Config& before = generation_->policy->config;
   const config::Config& after = policy->config;
   const bool same_defaults =
       before.route.default_mark == after.route.default_mark &&
@@ -44,20 +50,20 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
   for (std::size_t i = 0; same_defaults && i < after.outbounds.size(); ++i) {
     const auto same = std::ranges::find(before.outbounds, after.outbounds[i]);
     if (same == before.outbounds.end()) continue;
-    fresh[i] = outbounds_[static_cast<std::size_t>(same - before.outbounds.begin())];
+    fresh[i] = generation_->outbounds[static_cast<std::size_t>(same - before.outbounds.begin())];
   }
-  outbounds_ = std::move(fresh);
-  policy_ = std::move(policy);
+  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(fresh)});
 }
 
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
-  const route::Decision decision = decide(flow);
-  if (decision.action != config::Action::route || !outbound(decision)->carries(Network::tcp)) {
+  const route::Decision decision = generation_->decide(flow);
+  if (decision.action != config::Action::route ||
+      !generation_->outbound(decision)->carries(Network::tcp)) {
     worker_.counters.add(Count::tcp_rejected);
     log::info("{} rejected", flow.text());
     co_return reset(std::move(client));
   }
-  const std::shared_ptr<outbound::Outbound> through = outbound(decision);
+  const std::shared_ptr<outbound::Outbound> through = generation_->outbound(decision);
   auto server = co_await through->connect(flow.destination);
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;

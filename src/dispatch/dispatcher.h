@@ -24,23 +24,28 @@ struct Policy {
   route::Router router;
 };
 
+/// A policy, and one worker's outbounds for it. Whoever was decided by it may go on with it when
+/// there is another.
+struct Generation {
+  std::shared_ptr<const Policy> policy;
+  std::vector<std::shared_ptr<outbound::Outbound>> outbounds;
+
+  route::Decision decide(const Flow& flow) const { return policy->router.decide(flow); }
+  const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
+    return outbounds[decision.outbound];
+  }
+};
+
 /// One per worker.
 class Dispatcher {
  public:
-  Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
-      : worker_(worker),
-        mark_sockets_(mark_sockets),
-        policy_(std::move(policy)),
-        outbounds_(outbound::make_outbounds(policy_->config, worker, mark_sockets)) {}
+  Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets);
 
   /// From now on flows are decided by `policy`. Those that run keep the outbound they have, and so
   /// does everybody where its settings are the same.
   void change(std::shared_ptr<const Policy> policy);
 
-  route::Decision decide(const Flow& flow) const { return policy_->router.decide(flow); }
-  const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
-    return outbounds_[decision.outbound];
-  }
+  const std::shared_ptr<const Generation>& generation() const { return generation_; }
 
   /// Connects the flow through its outbound and relays it to the end. On any failure the client is
   /// reset, with one line in the log that names the flow and the cause.
@@ -49,8 +54,7 @@ class Dispatcher {
  private:
   Worker& worker_;
   bool mark_sockets_;
-  std::shared_ptr<const Policy> policy_;
-  std::vector<std::shared_ptr<outbound::Outbound>> outbounds_;
+  std::shared_ptr<const Generation> generation_;
 };
 
 }  // namespace hairpin::dispatch

@@ -23,17 +23,18 @@ class UdpAssociations::Association final
     : public Watched,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<struct RecencyTag>> {
  public:
-  Association(UdpAssociations& table, const Flow& first) : table_(table), first_(first) {}
+  Association(UdpAssociations& table, const Flow& first)
+      : table_(table), first_(first), generation_(table.dispatcher_.generation()) {}
 
   const Endpoint& client() const { return first_.client; }
 
   void send(const Flow& flow, const platform::Burst& burst) {
     last_activity_ = Clock::now();
     if (flow.destination.port != kDnsPort) only_dns_ = false;
-    const route::Decision decision = table_.dispatcher_.decide(flow);
+    const route::Decision decision = generation_->decide(flow);
     if (decision.action == config::Action::drop) return reject(flow, burst);
     if (decision.action == config::Action::reject ||
-        !table_.dispatcher_.outbound(decision)->carries(Network::udp)) {
+        !generation_->outbound(decision)->carries(Network::udp)) {
       reject(flow, burst);
       return table_.back_.refuse(client(), flow.destination, burst[0]);
     }
@@ -74,7 +75,7 @@ class UdpAssociations::Association final
   }
 
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow) {
-    const auto& through = table_.dispatcher_.outbound(decision);
+    const auto& through = generation_->outbound(decision);
     const auto known =
         std::ranges::find_if(paths_, [&](const auto& path) { return path->through == through; });
     if (known != paths_.end()) {
@@ -124,7 +125,8 @@ class UdpAssociations::Association final
   void expire() override { table_.close(*this, "ended"); }
 
   UdpAssociations& table_;
-  Flow first_;  ///< What opened it; the client is that of all.
+  Flow first_;                                    ///< What opened it; the client is that of all.
+  std::shared_ptr<const Generation> generation_;  ///< Of its beginning: a change moves none.
   std::vector<std::unique_ptr<Path>> paths_;
   Clock::time_point last_activity_ = Clock::now();
   std::uint64_t sent_ = 0;

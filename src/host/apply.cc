@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "host/leftovers.h"
 #include "nft/apply.h"
 #include "nft/render.h"
 #include "platform/interface.h"
@@ -28,6 +29,8 @@ Result<> clear_the_way(const Plan& plan, platform::Remover& remover) {
                      "iproute2_table_index (and iproute2_rule_index) to numbers that are free",
                  EBUSY};
   }
+  const auto idle = idle_rules();
+  if (!idle) return idle.error();
   const std::uint32_t first = plan.rules.front().priority.value();
   for (const platform::ListedRule& entry : *listed) {
     const std::uint32_t priority = entry.rule.priority.value();
@@ -35,7 +38,8 @@ Result<> clear_the_way(const Plan& plan, platform::Remover& remover) {
     const bool among = priority >= first && priority < first + kPriorities;
     const bool same = ours && std::ranges::find(plan.rules, entry.rule) != plan.rules.end();
     if (!among && !same) continue;
-    if (!ours) {
+    const bool used_by_us = ours && std::ranges::find(*idle, entry.rule) == idle->end();
+    if (!ours || used_by_us) {
       return Error{"there is a routing rule of priority " + std::to_string(priority) +
                        " already (protocol " + std::to_string(entry.protocol) + "), among the " +
                        std::to_string(kPriorities) + " that are wanted from " +
@@ -167,6 +171,7 @@ Result<std::size_t> Applied::open_ways(const std::vector<nft::Opening>& openings
       continue;
     }
     ++opened;
+    opened_ = true;
   }
   return opened;
 }
@@ -175,14 +180,14 @@ void Applied::close_ways() {
   const auto found = nft::list_openings();
   if (!found) return log::warn("{}", found.error().text());
   for (const nft::FoundOpening& opening : *found) {
-    if (opening.comment != "hairpin " + plan_.interface) continue;
+    if (opening.comment != opening_comment(plan_.interface)) continue;
     if (auto removed = nft::remove(opening); !removed) log::warn("{}", removed.error().text());
   }
 }
 
 void Applied::remove() {
   owner_.reset();
-  if (!plan_.openings.empty()) close_ways();
+  if (opened_) close_ways();
   for (; !before_.empty(); before_.pop_back()) {
     const Setting& setting = before_.back();
     auto done = platform::write_parameter(setting.name, setting.value);
@@ -201,21 +206,25 @@ Result<std::size_t> Applied::update(Plan plan) {
   const auto old_routes = only_in(plan_.routes, plan.routes);
   const auto new_rules = only_in(plan.rules, rules_);
   const auto old_rules = only_in(rules_, plan.rules);
-  const bool new_wall = !same(plan.wall, plan_.wall);
-  const bool new_table = !same(plan.capture, plan_.capture);
+  const bool new_wall = !same(plan.wall, plan_.wall) || plan.groups != plan_.groups;
+  const bool new_table = !same(plan.capture, plan_.capture) || plan.groups != plan_.groups;
   for (const Prefix& prefix : new_routes) {
     if (auto added = install(route_to(plan, prefix, *device)); !added) return added.error();
+    plan_.routes.push_back(prefix);
   }
   if (auto added = add_rules(new_rules); !added) return added.error();
   if (new_wall) {
     if (auto walled = load_wall(plan.wall); !walled) return walled.error();
-    if (!plan.wall) {
+    if (!plan.wall && plan_.wall) {
       if (auto gone = nft::remove(plan_.wall->name); !gone) return gone.error();
     }
+    plan_.wall = plan.wall;
   }
   if (new_table) {
-    auto changed = change_table(owner_, plan_.capture, plan.capture);
+    auto changed = plan.groups == plan_.groups ? change_table(owner_, plan_.capture, plan.capture)
+                                               : nft::replace(owner_, plan.capture);
     if (!changed) return changed.error();
+    plan_.capture = plan.capture;
   }
   for (const Rule& rule : old_rules) {
     if (auto removed = remover_.remove(rule); !removed) return removed.error();
@@ -224,7 +233,9 @@ Result<std::size_t> Applied::update(Plan plan) {
   for (const Prefix& prefix : old_routes) {
     auto removed = remover_.remove(route_to(plan_, prefix, *device));
     if (!removed) return removed.error();
+    std::erase(plan_.routes, prefix);
   }
+  if (auto done = set(only_in(plan.settings, plan_.settings)); !done) return done.error();
   const auto opened = open_ways(plan.openings);
   if (!opened) return opened.error();
   plan_ = std::move(plan);
@@ -289,6 +300,10 @@ Result<Applied> apply(Plan plan) {
   for (const Prefix& prefix : plan.routes) {
     if (auto added = install(route_to(plan, prefix, *device)); !added) return added.error();
   }
+  const auto tables = nft::list_tables();
+  if (!tables) return tables.error();
+  const bool was_closed = plan.wall && std::ranges::find(*tables, plan.wall->name,
+                                                         &nft::FoundTable::name) != tables->end();
   Applied applied(std::move(*remover), std::move(plan));
   auto added = applied.add_rules(applied.plan_.rules);
   if (added) added = applied.set(applied.plan_.settings);
@@ -299,6 +314,7 @@ Result<Applied> apply(Plan plan) {
   if (added) added = applied.load_tables(applied.plan_);
   if (added) return applied;
   applied.remove();
+  if (applied.plan_.wall && !was_closed) (void)nft::remove(applied.plan_.wall->name);
   return added.error();
 }
 

@@ -41,6 +41,7 @@ class Applied {
   Plan plan_;
   std::vector<platform::Rule> rules_;  ///< In the kernel.
   Fd owner_;                           ///< Of the table of `capture`.
+  bool opened_ = false;                ///< There are rules of ours in other people's chains.
   std::vector<Setting> before_;        ///< What settings were before we changed them.
 };
 

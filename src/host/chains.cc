@@ -268,6 +268,9 @@ class Capture {
   }
 
   void judge(nft::Chain& chain, Place place) const {
+    // It was there before we were. Who began it is not known for sure: the kernel may not have
+    // tracked it until now.
+    chain.rules.push_back(rule({nft::MatchSyn{Compare::not_equal}, nft::Goto{"leave"}}));
     append(chain.rules, of_this_link(nft::Return{}));
     for (const Family family : kFamilies) {
       if (carries(policy_, family)) continue;
@@ -401,7 +404,7 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
 }
 
 std::vector<nft::Opening> make_openings(const Policy& policy, const Snapshot& host) {
-  const std::string comment = "hairpin " + policy.interface;
+  const std::string comment = opening_comment(policy.interface);
   const config::Marks& marks = policy.wanted.marks;
   std::vector<nft::Opening> openings;
   for (const nft::FilterChain& chain : host.filters) {

@@ -279,6 +279,7 @@ Facts gather_network() {
   Facts facts;
   take(platform::list_interfaces(), facts.interfaces);
   take(platform::list_routes(platform::kMainTable), facts.routes);
+  take(find_leftovers(), facts.left);
   return facts;
 }
 
@@ -329,7 +330,10 @@ std::vector<std::string> refusals(const config::Config& config, const Facts& fac
         const auto device =
             std::ranges::find(facts.interfaces, route.device, &platform::FoundInterface::index);
         const std::string name = device == facts.interfaces.end() ? "" : device->name;
-        if (route.destination.length == 0 || route.gateway || name == tun.interface_name ||
+        const auto& running = facts.left.running;
+        const bool ours =
+            name == tun.interface_name || std::ranges::find(running, name) != running.end();
+        if (route.destination.length == 0 || route.gateway || ours ||
             !overlap(own, route.destination)) {
           continue;
         }

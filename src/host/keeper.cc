@@ -3,7 +3,10 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "host/leftovers.h"
 #include "host/snapshot.h"
+#include "nft/apply.h"
+#include "platform/cgroup.h"
 
 namespace hairpin::host {
 
@@ -39,8 +42,22 @@ Result<Keeper> Keeper::start(std::vector<Policy> policies) {
     keeper.applied_.push_back(std::move(*applied));
   }
   keeper.policies_ = std::move(policies);
+  keeper.open_old_walls();
   log::debug("the host is set up, in {:.1f} ms", milliseconds_since(start));
   return keeper;
+}
+
+void Keeper::open_old_walls() {
+  const auto left = find_leftovers();
+  if (!left) return log::warn("{}", left.error().text());
+  std::vector<std::string> old = left->walls;
+  for (const Applied& applied : applied_) {
+    if (!applied.plan().wall) old.push_back(wall_name(applied.plan().interface));
+  }
+  if (applied_.empty()) return;
+  for (const std::string& wall : old) {
+    if (auto removed = nft::remove(wall); !removed) log::warn("{}", removed.error().text());
+  }
 }
 
 void Keeper::refresh() {
@@ -65,6 +82,16 @@ void Keeper::refresh() {
       log::info("{}: followed a change of the network: {} differences", name, *updated);
     }
   }
+}
+
+bool Keeper::groups_have_changed() const {
+  for (const Applied& applied : applied_) {
+    for (const auto& [path, known] : applied.plan().groups) {
+      const auto id = platform::cgroup_id(path);
+      if (id && *id != known) return true;
+    }
+  }
+  return false;
 }
 
 Result<> Keeper::change(std::vector<Policy> policies) {

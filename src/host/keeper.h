@@ -19,12 +19,18 @@ class Keeper {
   /// again.
   void refresh();
 
+  /// Whether a control group that a plan names is another one than when the plan was made.
+  bool groups_have_changed() const;
+
   /// New wishes for the same interfaces. On an error everything is as it was.
   Result<> change(std::vector<Policy> policies);
 
   void remove();
 
  private:
+  /// Walls of former runs that nobody wants any more: traffic is captured again.
+  void open_old_walls();
+
   std::vector<Policy> policies_;
   std::vector<Applied> applied_;
 };

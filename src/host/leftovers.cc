@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::string_view kCapturePrefix = "hairpin-capture-";
 
-/// Our rules in groups that belong together: those that end with one marker, or lead to one table.
-/// A group is in use as long as the table that it asks holds a route; without one it does nothing.
+}  // namespace
+
 Result<std::vector<platform::Rule>> idle_rules() {
   auto rules = platform::own_rules();
   if (!rules) return rules;
@@ -38,8 +38,6 @@ Result<std::vector<platform::Rule>> idle_rules() {
   return idle;
 }
 
-}  // namespace
-
 Result<Leftovers> find_leftovers() {
   Leftovers left;
   const auto tables = nft::list_tables();
@@ -60,8 +58,7 @@ Result<Leftovers> find_leftovers() {
   const auto openings = nft::list_openings();
   if (!openings) return openings.error();
   for (const nft::FoundOpening& opening : *openings) {
-    const std::size_t space = opening.comment.find(' ');
-    if (space != std::string::npos && runs(opening.comment.substr(space + 1))) continue;
+    if (runs(opening.comment.substr(nft::kOpeningComment.size()))) continue;
     left.openings.push_back(opening);
   }
   auto rules = idle_rules();

@@ -19,6 +19,10 @@ struct Leftovers {
   bool empty() const { return rules.empty() && walls.empty() && openings.empty(); }
 };
 
+/// Our rules in groups that belong together: those that end with one marker, or lead to one table.
+/// A group is in use as long as the table that it asks holds a route; without one it does nothing.
+Result<std::vector<platform::Rule>> idle_rules();
+
 /// In the network namespace of the calling thread.
 Result<Leftovers> find_leftovers();
 

@@ -102,18 +102,24 @@ Result<KeepOut> keep_out(const Endpoint& proxy, const Owner& owner) {
                "exclude_uid or exclude_cgroup"};
 }
 
-std::vector<Endpoint> local_proxies(const config::Config& config, const std::vector<IpAddr>& own) {
+std::vector<Endpoint> local_proxies(const config::Config& config, const std::vector<IpAddr>& own,
+                                    const Names& names) {
   std::vector<Endpoint> proxies;
   for (const config::Outbound& outbound : config.outbounds) {
     const config::Server* server = server_of(outbound);
     if (server == nullptr) continue;
-    auto address = IpAddr::parse(server->host);
-    if (server->host == "localhost") address = IpAddr::parse("127.0.0.1");
-    if (!address) continue;
-    const bool is_own = std::ranges::find(own, *address) != own.end();
-    const Endpoint proxy{*address, server->port};
-    const bool known = std::ranges::find(proxies, proxy) != proxies.end();
-    if ((address->is_loopback() || is_own) && !known) proxies.push_back(proxy);
+    std::vector<IpAddr> addresses;
+    if (const auto address = IpAddr::parse(server->host)) addresses.push_back(*address);
+    if (server->host == "localhost") addresses.push_back(*IpAddr::parse("127.0.0.1"));
+    if (const auto resolved = names.find(server->host); resolved != names.end()) {
+      addresses = resolved->second;
+    }
+    for (const IpAddr& address : addresses) {
+      const bool here = address.is_loopback() || std::ranges::find(own, address) != own.end();
+      const Endpoint proxy{address, server->port};
+      const bool known = std::ranges::find(proxies, proxy) != proxies.end();
+      if (here && !known) proxies.push_back(proxy);
+    }
   }
   return proxies;
 }
@@ -155,7 +161,7 @@ Result<> LocalProxies::settle(Watched& watched, Mark mark) {
   return {};
 }
 
-Result<LocalProxies> LocalProxies::find(config::Config& config) {
+Result<LocalProxies> LocalProxies::find(config::Config& config, const Names& names) {
   LocalProxies all;
   all.mark_ = config.route.default_mark;
   const bool captures = std::ranges::any_of(config.inbounds, [](const config::TunInbound& tun) {
@@ -164,9 +170,13 @@ Result<LocalProxies> LocalProxies::find(config::Config& config) {
   if (!captures) return all;
   const auto own = platform::local_addresses();
   if (!own) return own.error();
-  for (const Endpoint& proxy : local_proxies(config, *own)) {
+  for (const Endpoint& proxy : local_proxies(config, *own, names)) {
     auto listeners = platform::find_listeners(proxy);
     if (!listeners) return listeners.error();
+    const bool by_name = std::ranges::any_of(names, [&proxy](const auto& name) {
+      return std::ranges::find(name.second, proxy.address) != name.second.end();
+    });
+    if (listeners->empty() && by_name) continue;  // another address of the name is meant
     if (listeners->empty()) {
       return Error{"nobody listens on " + proxy.text() +
                    " yet: start the proxy first, for what it sends must not be captured, and it "
@@ -208,9 +218,10 @@ void LocalProxies::follow() {
   for (Watched& watched : watched_) {
     auto listeners = platform::find_listeners(watched.proxy);
     if (!listeners || listeners->empty() || *listeners == watched.listeners) continue;
+    const auto owner = owner_of(listeners->front());
+    if (!owner) continue;  // it may be gone already, or not quite there: the next time tells
     watched.listeners = std::move(*listeners);
-    const auto owner = owner_of(watched.listeners.front());
-    auto how = owner ? keep_out(watched.proxy, *owner) : Result<KeepOut>(owner.error());
+    auto how = keep_out(watched.proxy, *owner);
     // A user who is left out stays so until the end.
     const bool other_user =
         how && how->how == KeepOut::How::user &&

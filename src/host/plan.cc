@@ -151,6 +151,9 @@ class FamilyRules {
     auto users = wanted_.exclude_uid;
     if (!wanted_.include_uid.empty())
       std::ranges::copy(all_but(wanted_.include_uid), std::back_inserter(users));
+    std::ranges::sort(users);
+    const auto repeated = std::ranges::unique(users);
+    users.erase(repeated.begin(), repeated.end());
     for (const UidRange& range : users) {
       Rule rule = jump(kEnd);
       rule.users = range;
@@ -217,6 +220,10 @@ std::string capture_name(const std::string& interface) {
   return "hairpin-capture-" + interface;
 }
 
+std::string opening_comment(const std::string& interface) {
+  return std::string(nft::kOpeningComment) + interface;
+}
+
 std::string wall_name(const std::string& interface) {
   return std::string(kWallPrefix) + interface;
 }
@@ -231,7 +238,8 @@ Plan make_plan(const Policy& policy, const Snapshot& host) {
             make_capture(policy, host, wanted),
             make_wall(policy, host, wanted),
             make_openings(policy, host),
-            make_settings(policy, host)};
+            make_settings(policy, host),
+            host.groups};
   std::ranges::copy_if(wanted, std::back_inserter(plan.routes), [&policy](const Prefix& prefix) {
     return carries(policy, prefix.address.family());
   });

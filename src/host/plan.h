@@ -66,7 +66,7 @@ struct Snapshot {
   std::vector<Prefix> known;  ///< In main, but for default routes and those to our interface.
   std::map<std::string, std::uint64_t> groups;  ///< Control groups, by path: their inodes.
   std::vector<nft::FilterChain> filters;        ///< Of other people's firewalls.
-  /// Interfaces whose default route is from router advertisements (RFC 4861).
+  /// Interfaces that listen to router advertisements (RFC 4861) unless they forward.
   std::vector<std::string> advertised;
 };
 
@@ -84,10 +84,11 @@ struct Plan {
   std::vector<Prefix> routes;         ///< In `table`, to the interface.
   std::vector<platform::Rule> rules;  ///< In the order of their priorities, IPv4 first.
   std::vector<platform::Rule> link_rules;
-  nft::Table capture;                  ///< Goes with us.
-  std::optional<nft::Table> wall;      ///< Stays when we go, until somebody removes it.
-  std::vector<nft::Opening> openings;  ///< In other people's chains.
-  std::vector<Setting> settings;       ///< In this order.
+  nft::Table capture;                           ///< Goes with us.
+  std::optional<nft::Table> wall;               ///< Stays when we go, until somebody removes it.
+  std::vector<nft::Opening> openings;           ///< In other people's chains.
+  std::vector<Setting> settings;                ///< In this order.
+  std::map<std::string, std::uint64_t> groups;  ///< That tables name, by path: their inodes.
 };
 
 /// Priorities that a plan uses, from its first on.
@@ -110,6 +111,8 @@ bool names_addresses(const config::AutoRoute& wanted);
 /// Names of the tables of an interface.
 std::string capture_name(const std::string& interface);
 std::string wall_name(const std::string& interface);
+/// The comment of an interface's rules in other people's chains.
+std::string opening_comment(const std::string& interface);
 /// What all names of walls begin with.
 inline constexpr std::string_view kWallPrefix = "hairpin-wall-";
 

@@ -4,6 +4,7 @@
 
 #include "platform/cgroup.h"
 #include "platform/interface.h"
+#include "platform/parameters.h"
 
 namespace hairpin::host {
 
@@ -24,20 +25,18 @@ Result<std::vector<Prefix>> known_networks(const Policy& policy) {
   return known;
 }
 
-Result<std::vector<std::string>> advertised_uplinks() {
-  constexpr std::uint8_t kRouterAdvertisement = 9;  // RTPROT_RA
-  const auto routes = platform::list_routes(platform::kMainTable);
-  if (!routes) return routes.error();
+/// What listens to router advertisements only as long as it does not forward; "default" is what
+/// interfaces begin with that are not there yet.
+Result<std::vector<std::string>> listening_to_routers() {
   const auto interfaces = platform::list_interfaces();
   if (!interfaces) return interfaces.error();
-  std::vector<std::string> names;
-  for (const platform::FoundInterface& interface : *interfaces) {
-    const bool advertised = std::ranges::any_of(*routes, [&](const platform::FoundRoute& route) {
-      return route.device == interface.index && route.destination.length == 0 &&
-             route.protocol == kRouterAdvertisement;
-    });
-    if (advertised) names.push_back(interface.name);
-  }
+  std::vector<std::string> names{"default"};
+  for (const platform::FoundInterface& interface : *interfaces) names.push_back(interface.name);
+  std::erase_if(names, [](std::string name) {
+    std::ranges::replace(name, '.', '/');
+    const auto value = platform::read_parameter("net.ipv6.conf." + name + ".accept_ra");
+    return !value || *value != "1";
+  });
   return names;
 }
 
@@ -52,9 +51,9 @@ Result<Snapshot> take_snapshot(const Policy& policy) {
   if (!filters) return filters.error();
   host.filters = std::move(*filters);
   if (policy.wanted.gateway) {
-    auto advertised = advertised_uplinks();
-    if (!advertised) return advertised.error();
-    host.advertised = std::move(*advertised);
+    auto names = listening_to_routers();
+    if (!names) return names.error();
+    host.advertised = std::move(*names);
   }
   for (const auto* paths : {&policy.wanted.include_cgroup, &policy.wanted.exclude_cgroup}) {
     for (const std::string& path : *paths) {

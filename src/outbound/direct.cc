@@ -9,22 +9,26 @@ namespace hairpin::outbound {
 
 namespace {
 
-/// One unconnected socket per family, opened when a destination of that family is first used.
+/// One unconnected socket per family, opened when a destination of that family is first used; where
+/// the uplink is followed, one more for destinations that are left to routing. A socket that is
+/// bound to another uplink than there is now is replaced.
 class DirectPath final : public UdpPath {
  public:
   DirectPath(Worker& worker, DialOptions options, UdpSink& sink)
       : worker_(worker), options_(std::move(options)), sink_(sink) {}
 
   void send(const Endpoint& to, const platform::Burst& burst) override {
-    auto& socket = sockets_[to.address.is_v4() ? 0 : 1];
-    if (!socket) {
-      auto opened =
-          UdpSocket::open(worker_, to.address.family(), options_.binding(worker_, to.address),
-                          [this](const platform::Received& datagrams) {
-                            sink_.deliver(datagrams.source, datagrams.burst);
-                          });
+    const platform::Binding binding = options_.binding(worker_, to.address);
+    auto& [socket, interface] =
+        sockets_[(to.address.is_v4() ? 0U : 1U) + (binding.interface.empty() ? 0U : 2U)];
+    if (!socket || interface != binding.interface) {
+      auto opened = UdpSocket::open(worker_, to.address.family(), binding,
+                                    [this](const platform::Received& datagrams) {
+                                      sink_.deliver(datagrams.source, datagrams.burst);
+                                    });
       if (!opened) return sink_.failed(opened.error());
       socket = std::move(*opened);
+      interface = binding.interface;
     }
     socket->send({}, burst, &to);
   }
@@ -33,7 +37,11 @@ class DirectPath final : public UdpPath {
   Worker& worker_;
   DialOptions options_;
   UdpSink& sink_;
-  std::array<std::optional<UdpSocket>, 2> sockets_;
+  struct Bound {
+    std::optional<UdpSocket> socket;
+    std::string interface;
+  };
+  std::array<Bound, 4> sockets_;
 };
 
 }  // namespace

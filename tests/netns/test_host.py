@@ -212,7 +212,7 @@ class Surroundings(HostTest):
                           ct state established,related accept; iifname "lo" accept; icmpv6 type { 133-136 } accept
                           }
             chain forward { type filter hook forward priority filter; policy drop;
-                            ct state established,related accept; iifname "r0" oifname "r1" accept
+                            ct state established,related accept; iifname "r0" oifname "r1" accept comment "hairpin NAT"
                             } }
             """)
         before = self.everything()
@@ -220,7 +220,15 @@ class Surroundings(HostTest):
         self.check(hairpin, 4, *[(ns, address) for ns in ("router", "client") for address in (TARGET4, TARGET6)])
         for ns in ("router", "client"):
             self.assertEqual(self.dig(ns), TARGET4)
-        hairpin.stop()
+        self.lab.run("router", os.environ["HAIRPIN"], "cleanup")  # touches nothing of one that runs
+        self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET6))
+        os.kill(hairpin.pid, signal.SIGKILL)
+        hairpin.process.popen.wait()
+        wait_for(lambda: "hp0" not in self.lab.run("router", "ip", "link").stdout, "the interface to go")
+        self.assertIn("added by hairpin", self.everything())
+        self.lab.run("router", os.environ["HAIRPIN"], "cleanup")
+        self.assertEqual(self.everything(), before)
+        self.start(gateway=True).stop()
         self.assertEqual(self.everything(), before)
 
     def test_the_uplink_changes(self):

@@ -144,6 +144,25 @@ class Names(WhoTest):
         hairpin = self.start(proxy, wrap=wrap)
         self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET6))
 
+    def test_a_proxy_by_name_behind_a_wall(self):
+        """What on_stop has closed lets the question for the proxy's name through."""
+        self.lab.nginx()
+        self.lab.dante()
+        self.lab.dnsmasq(PROXY4)
+        resolv = self.lab.folder / "resolv.conf"
+        resolv.write_text(f"nameserver {TARGET4}\noptions timeout:1 attempts:1\n")
+        wrap = ("unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf; exec "$@"', "sh")
+        proxy = {"type": "socks", "tag": "proxy", "server": "proxy.test.example", "server_port": 1081}
+        for _ in range(2):
+            hairpin = self.run_hairpin(proxy, wrap=wrap, on_stop="closed")
+            self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET6))
+            hairpin.stop()
+        self.assertNotIn("hello", self.fetch("router", TARGET4))
+        # The next start without that wish opens it again.
+        hairpin = self.run_hairpin(proxy, wrap=wrap)
+        hairpin.stop()
+        self.assertEqual(self.fetch("router", TARGET4), "hello from nginx\n")
+
 
 class Choices(WhoTest):
     def test_bypass(self):
@@ -164,6 +183,10 @@ class Choices(WhoTest):
         inside = ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
         for field, captured in (("include_cgroup", (1, 0)), ("exclude_cgroup", (0, 1))):
             hairpin = self.run_hairpin(**{field: f"/{group.name}"})
+            # A service that is started again has a new group of the same name.
+            group.rmdir()
+            group.mkdir()
+            hairpin.wait_log("followed")
             for wrap, expected in zip((inside, ()), captured):
                 before = self.captured(hairpin)
                 for address in (TARGET4, f"[{TARGET6}]"):
@@ -248,6 +271,8 @@ class Words(WhoTest):
         self.refused({"inbounds": [tun], "outbounds": [LOCAL | {"server": "172.18.0.2"}]}, "through the proxy itself")
         self.refused({"inbounds": [tun], "outbounds": [{"type": "direct"}], "route": {"default_mark": 0}}, "routing_mark")
         self.refused({"inbounds": [tun | {"include_interface": "r0", "exclude_interface": "r1"}]}, "together")
+        self.refused({"inbounds": [tun, tun | {"interface_name": "hp1", "address": ["172.19.0.1/30"]}]},
+                     "iproute2_table_index", "iproute2_rule_index")
         self.refused({"inbounds": [tun | {"include_mac_address": [], "exclude_mac_address": []}]}, "together")
         self.refused({"inbounds": [tun | {"route_address_set": "nets"}], "route": {"rule_set": [
             {"type": "inline", "tag": "nets", "rules": []}]}}, "has no address")
