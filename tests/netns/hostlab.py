@@ -21,9 +21,6 @@ class HostTest(LabTest):
         self.lab.ip("router", "-6 route del 2001:db8:99::/64")
         self.lab.ip("router", f"route add default via {PROXY4}")
         self.lab.ip("router", f"-6 route add default via {PROXY6}")
-        # Link-local addresses bring routes of their own, a second later.
-        wait_for(lambda: all(self.lab.ip("router", f"-6 addr show dev {device} scope link -tentative").stdout
-                             for device in ("r0", "r1")), "link-local addresses")
         self.before = self.routing()
 
     def routing(self):

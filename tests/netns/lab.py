@@ -124,13 +124,14 @@ class Lab:
             sh("ip", "netns", "add", self.name(ns))
             self.spaces.append(ns)
             self.ip(ns, "link set lo up")
-            # No second of waiting for each address: nobody else can have them.
-            self.sysctl(ns, "net.ipv6.conf.default.dad_transmits=0", "net.ipv6.conf.all.dad_transmits=0")
         for a, dev_a, b, dev_b in (("client", "c0", "router", "r0"), ("server", "s0", "router", "r1")):
             sh("ip", "link", "add", dev_a, "netns", self.name(a), "type", "veth",
                "peer", "name", dev_b, "netns", self.name(b))
         for ns, dev, v4, v6 in (("client", "c0", CLIENT4, CLIENT6), ("router", "r0", "192.0.2.1", "2001:db8:1::1"),
                                 ("router", "r1", ROUTER4, ROUTER6), ("server", "s0", PROXY4, PROXY6)):
+            # Generated link-local addresses come when they please, and bring routes: tests would see that.
+            self.ip(ns, f"link set {dev} addrgenmode none")
+            self.ip(ns, f"addr add fe80::{v6.split(':')[2]}:{v6[-1]}/64 dev {dev} nodad")
             self.ip(ns, f"addr add {v4}/24 dev {dev}")
             self.ip(ns, f"addr add {v6}/64 dev {dev} nodad")
             self.ip(ns, f"link set {dev} up")

@@ -119,6 +119,40 @@ class AutoRoute(HostTest):
         hairpin.stop()
         self.assertEqual(self.routing(), self.before)
 
+    def test_two_beside_each_other(self):
+        self.lab.nginx()
+        first = self.start()
+        before = self.everything()
+        second = {"interface_name": "hp1", "address": ["172.19.0.1/30"], "iproute2_table_index": 2023}
+        with self.assertRaisesRegex(AssertionError, "iproute2_rule_index"):
+            self.start(**second)
+        self.assertEqual(self.everything(), before)
+        self.check(first, 1, ("router", TARGET4))
+        other = self.start(**second, iproute2_rule_index=9100, include_interface="r0", auto_redirect=False)
+        self.check(first, 1, ("router", TARGET4))
+        other.stop()
+        self.assertEqual(self.everything(), before)
+
+    def test_elsewhere(self):
+        """--netns: what is set up there is taken back there, and nothing here is touched."""
+        self.lab.box_namespace()
+        self.lab.sysctl("box", "net.ipv4.ip_forward=0")
+        here = self.everything()
+        there = [self.lab.ip("box", f"{family} rule show").stdout for family in ("-4", "-6")]
+        path = self.lab.folder / "elsewhere.json"
+        path.write_text(json.dumps({"log": {"level": "debug"}, "inbounds": [{
+            "type": "tun", "interface_name": "hp0", "address": [f"{TUN4}/30"], "auto_route": True, "gateway": True}]}))
+        hairpin = self.lab.start("router", os.environ["HAIRPIN"], "run", "-c", path, "--netns", self.lab.box.pid)
+        wait_for(lambda: " up: " in hairpin.err(), "hairpin")
+        forwarding = lambda ns: self.lab.run(ns, "sysctl", "-n", "net.ipv4.ip_forward").stdout.strip()
+        self.assertEqual([forwarding("box"), forwarding("router")], ["1", "1"])
+        self.lab.nginx()
+        self.assertEqual(self.fetch("box", TARGET4), "hello from nginx\n")
+        self.assertEqual(hairpin.stop(), 0)
+        self.assertEqual([forwarding("box"), forwarding("router")], ["0", "1"])
+        self.assertEqual([self.lab.ip("box", f"{family} rule show").stdout for family in ("-4", "-6")], there)
+        self.assertEqual(self.everything(), here)
+
     def test_what_is_taken_is_not_touched(self):
         self.lab.ip("router", "rule add pref 9004 lookup 77 protocol static")
         before = self.routing()
