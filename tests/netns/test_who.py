@@ -247,8 +247,8 @@ class Choices(WhoTest):
         for port in set(ports):
             for address in (ROUTER4, "127.0.0.1"):
                 sock = self.lab.socket("router")
-                sock.connect((address, int(port)))
-                with contextlib.suppress(ConnectionResetError):
+                with contextlib.suppress(ConnectionResetError):  # which may come before the connection is noticed
+                    sock.connect((address, int(port)))
                     self.assertEqual(sock.recv(1), b"")
         self.assertGreaterEqual(hairpin.counters()["tcp_looped"], 2)
 
