@@ -326,7 +326,7 @@ class Surroundings(HostTest):
         time.sleep(2.5)
         spent = cpu() - before
         print(f"10,000 changes of routes cost {spent * 1000:.0f} ms", flush=True)
-        self.assertLess(spent, 0.2, "not a measurement, but no flood either")
+        self.assertLess(spent, 1, "no measurement (a sanitizer may be in it), but no flood either")
 
     def test_kill(self):
         self.lab.nginx()
