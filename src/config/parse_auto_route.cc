@@ -233,8 +233,9 @@ void check_numbers(Problems& problems, const Config& config) {
       if (a.table == b.table) {
         problems.push_back({where + "iproute2_table_index", "is that of " + other});
       }
-      const auto [low, high] = std::minmax(a.first_rule.value(), b.first_rule.value());
-      if (high - low < kApart) {
+      const std::uint32_t mine = b.first_rule.value();
+      const std::uint32_t theirs = a.first_rule.value();
+      if (std::max(mine, theirs) - std::min(mine, theirs) < kApart) {
         problems.push_back({where + "iproute2_rule_index", "must be " + std::to_string(kApart) +
                                                                " or more from that of " + other});
       }
