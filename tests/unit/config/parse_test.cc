@@ -190,6 +190,28 @@ TEST(Config, EachProblem) {
            "inbounds[0].route_address: needs \"auto_route\": true\n"},
           {tun(R"("auto_route": true, "include_interface": "a", "exclude_interface": ["b"])"),
            "inbounds[0].exclude_interface: cannot be had together with include_interface\n"},
+          {tun(R"("auto_route": true, "include_cgroup": ["a", "/", "b/../c"], "on_stop": "shut")"),
+           "inbounds[0].include_cgroup[1]: expected the path of a control group below the root, "
+           "got "
+           "\"/\"\n"
+           "inbounds[0].include_cgroup[2]: expected the path of a control group below the root, "
+           "got "
+           "\"b/../c\"\n"
+           "inbounds[0].on_stop: expected \"open\" or \"closed\", got \"shut\"\n"},
+          {tun(R"("auto_route": true, "exclude_mac_address": ["02:00:5e:00:53:01", "2:0:5e", 7])"),
+           "inbounds[0].exclude_mac_address[1]: expected an address such as \"02:00:5e:00:53:01\", "
+           "got \"2:0:5e\"\n"
+           "inbounds[0].exclude_mac_address[2]: expected an address such as \"02:00:5e:00:53:01\", "
+           "got 7\n"},
+          {tun(R"("auto_route": true, "auto_redirect_input_mark": "0x12024")"),
+           "inbounds[0].auto_redirect_input_mark: must be in the bits of auto_redirect_mark_mask, "
+           "and not 0\n"},
+          {R"({"inbounds": [
+               {"type": "tun", "address": "10.0.0.1/30", "auto_route": true},
+               {"type": "tun", "address": "10.0.0.5/30", "auto_route": true,
+                "iproute2_rule_index": 9010}]})",
+           "inbounds[1].iproute2_table_index: is that of inbounds[0]\n"
+           "inbounds[1].iproute2_rule_index: must be 20 or more from that of inbounds[0]\n"},
           {tun(R"("auto_route": true, "iproute2_table_index": 254)"),
            "inbounds[0].iproute2_table_index: is a table of the system\n"},
           {tun(R"("auto_route": true, "include_uid_range": ["5:1", "1:", 3])"),
