@@ -53,18 +53,6 @@ std::uint32_t hook_number(Hook hook) {
   return NF_INET_NUMHOOKS;
 }
 
-const char* type_name(ChainType type) {
-  switch (type) {
-    case ChainType::filter:
-      return "filter";
-    case ChainType::route:
-      return "route";
-    case ChainType::nat:
-      return "nat";
-  }
-  return "";
-}
-
 /// The numbers of nft(8)'s data types, by which it knows how to print a set.
 std::uint32_t key_type(Family family) {
   return family == Family::v4 ? 7 : 8;
@@ -125,7 +113,7 @@ void put_chain(Batch& batch, const Table& table, const Chain& chain) {
   nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TABLE, table.name.c_str());
   nftnl_chain_set_str(object.get(), NFTNL_CHAIN_NAME, chain.name.c_str());
   if (chain.hook) {
-    nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TYPE, type_name(chain.type));
+    nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TYPE, name_of(chain.type));
     nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_HOOKNUM, hook_number(*chain.hook));
     nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_PRIO, static_cast<std::uint32_t>(chain.priority));
     nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);

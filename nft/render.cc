@@ -10,6 +10,18 @@
 
 namespace hairpin::nft {
 
+const char* name_of(ChainType type) {
+  switch (type) {
+    case ChainType::filter:
+      return "filter";
+    case ChainType::route:
+      return "route";
+    case ChainType::nat:
+      return "nat";
+  }
+  return "";
+}
+
 namespace {
 
 std::string hex(std::uint32_t value, int digits) {
@@ -58,18 +70,6 @@ const char* name_of(AddressType type) {
       return "anycast";
     case AddressType::multicast:
       return "multicast";
-  }
-  return "";
-}
-
-const char* name_of(ChainType type) {
-  switch (type) {
-    case ChainType::filter:
-      return "filter";
-    case ChainType::route:
-      return "route";
-    case ChainType::nat:
-      return "nat";
   }
   return "";
 }

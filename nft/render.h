@@ -8,6 +8,9 @@
 
 namespace hairpin::nft {
 
+/// As nft(8) and the kernel name it.
+const char* name_of(ChainType type);
+
 std::string render(const Table& table);
 std::string render(const Statement& statement);
 
