@@ -128,16 +128,20 @@ class LocalProxy(WhoTest):
 
 
 class Names(WhoTest):
-    def test_a_proxy_by_name(self):
-        """Its name server is captured, too, and reached through the proxy."""
+    def proxy_by_name(self):
+        """An outbound, and what hairpin must be started by to know its name server."""
         self.lab.nginx()
         self.lab.dante()
         self.lab.dnsmasq(PROXY4)
         resolv = self.lab.folder / "resolv.conf"
         resolv.write_text(f"nameserver {TARGET4}\noptions timeout:1 attempts:1\n")
         wrap = ("unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf; exec "$@"', "sh")
+        return {"type": "socks", "tag": "proxy", "server": "proxy.test.example", "server_port": 1081}, wrap
+
+    def test_a_proxy_by_name(self):
+        """Its name server is captured, too, and reached through the proxy."""
+        proxy, wrap = self.proxy_by_name()
         self.lab.ip("router", "route del default")
-        proxy = {"type": "socks", "tag": "proxy", "server": "proxy.test.example", "server_port": 1081}
         with self.assertRaisesRegex(AssertionError, "must be known before"):
             self.start(proxy, wrap=wrap)
         self.lab.ip("router", f"route add default via {PROXY4}")
@@ -146,13 +150,7 @@ class Names(WhoTest):
 
     def test_a_proxy_by_name_behind_a_wall(self):
         """What on_stop has closed lets the question for the proxy's name through."""
-        self.lab.nginx()
-        self.lab.dante()
-        self.lab.dnsmasq(PROXY4)
-        resolv = self.lab.folder / "resolv.conf"
-        resolv.write_text(f"nameserver {TARGET4}\noptions timeout:1 attempts:1\n")
-        wrap = ("unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf; exec "$@"', "sh")
-        proxy = {"type": "socks", "tag": "proxy", "server": "proxy.test.example", "server_port": 1081}
+        proxy, wrap = self.proxy_by_name()
         for _ in range(2):
             hairpin = self.run_hairpin(proxy, wrap=wrap, on_stop="closed")
             self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET6))
