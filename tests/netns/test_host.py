@@ -231,6 +231,15 @@ class Surroundings(HostTest):
         self.start(gateway=True).stop()
         self.assertEqual(self.everything(), before)
 
+    def second_uplink(self):
+        """r2, up and with an address, but without a route."""
+        sh("ip", "link", "add", "r2", "netns", self.lab.name("router"), "type", "veth", "peer", "name", "s2", "netns",
+           self.lab.name("server"))
+        self.lab.ip("router", "addr add 198.51.100.129/25 dev r2")
+        self.lab.ip("server", "addr add 198.51.100.130/25 dev s2")
+        self.lab.ip("router", "link set r2 up")
+        self.lab.ip("server", "link set s2 up")
+
     def test_the_uplink_changes(self):
         self.lab.nginx()
         hairpin = self.start(strict_route=True)
@@ -264,12 +273,7 @@ class Surroundings(HostTest):
         self.check(hairpin, 0, ("router", OTHER4))
 
         # A second uplink with a better metric.
-        sh("ip", "link", "add", "r2", "netns", self.lab.name("router"), "type", "veth", "peer", "name", "s2", "netns",
-           self.lab.name("server"))
-        self.lab.ip("router", "addr add 198.51.100.129/25 dev r2")
-        self.lab.ip("server", "addr add 198.51.100.130/25 dev s2")
-        self.lab.ip("router", "link set r2 up")
-        self.lab.ip("server", "link set s2 up")
+        self.second_uplink()
         self.lab.ip("router", f"route replace default via {PROXY4} dev r1 metric 500")
         self.lab.ip("router", "route del default metric 0", check=False)
         self.lab.ip("router", "route add default via 198.51.100.130 dev r2 metric 100")
@@ -283,12 +287,7 @@ class Surroundings(HostTest):
                                    route={"auto_detect_interface": True})
         hairpin.wait_log("bound to r1")
         self.check(hairpin, 1, ("router", TARGET4))
-        sh("ip", "link", "add", "r2", "netns", self.lab.name("router"), "type", "veth", "peer", "name", "s2", "netns",
-           self.lab.name("server"))
-        self.lab.ip("router", "addr add 198.51.100.129/25 dev r2")
-        self.lab.ip("server", "addr add 198.51.100.130/25 dev s2")
-        self.lab.ip("router", "link set r2 up")
-        self.lab.ip("server", "link set s2 up")
+        self.second_uplink()
         self.lab.ip("router", f"route add default via {PROXY4} dev r1 metric 500")
         self.lab.ip("router", "route del default metric 0")
         self.lab.ip("router", "route add default via 198.51.100.130 dev r2 metric 100")
