@@ -173,16 +173,6 @@ Result<> replace(const Fd& owner, const Table& table) {
   return batch.commit(owner);
 }
 
-Result<> replace_elements(const Fd& owner, const std::string& table, const Set& set) {
-  Batch batch;
-  nlmsghdr* flush = batch.begin(NFT_MSG_DELSETELEM, 0, "nftables: flush set " + set.name);
-  mnl_attr_put_strz(flush, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
-  mnl_attr_put_strz(flush, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
-  batch.end();
-  put_elements(batch, table, set);
-  return batch.commit(owner);
-}
-
 Result<> remove(const std::string& table) {
   auto socket = open_socket();
   if (!socket) return socket.error();

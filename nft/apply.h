@@ -21,8 +21,6 @@ Result<Fd> apply(const Table& table);
 
 /// The same through a socket that `apply` has returned, which goes on owning the table.
 Result<> replace(const Fd& owner, const Table& table);
-/// New elements for one set of a table that is loaded, all at once.
-Result<> replace_elements(const Fd& owner, const std::string& table, const Set& set);
 
 /// Deletes a table of family inet that nobody owns. One that is not there is no error. EPERM or
 /// EBUSY: it has an owner.

@@ -20,6 +20,10 @@ class Monitor {
   int routes() const { return routes_.get(); }
   int tables() const { return tables_.get(); }
 
+  /// Whether tables are listened to; at first they are. A change of ours to a set is told element
+  /// by element, and each costs the kernel more to tell than to make: 200,000 of them 3 s.
+  void hear_tables(bool wanted);
+
   /// Forgets what one of these sockets has to say.
   static void drain(int socket);
 

@@ -55,6 +55,13 @@ Result<Monitor> Monitor::open() {
   return monitor;
 }
 
+void Monitor::hear_tables(bool wanted) {
+  const int group = NFNLGRP_NFTABLES;
+  // This cannot fail: the group is known, and memberships need no memory of their own.
+  ::setsockopt(tables_.get(), SOL_NETLINK,
+               wanted ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group, sizeof group);
+}
+
 void Monitor::drain(int socket) {
   std::array<char, 64> start;  // the rest of each message is thrown away
   while (::recv(socket, start.data(), start.size(), MSG_DONTWAIT) >= 0 || errno == ENOBUFS) {

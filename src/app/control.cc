@@ -66,7 +66,7 @@ class Control {
       if (::read(signals_.native_handle(), &info, sizeof info) == sizeof info) {
         switch (static_cast<int>(info.ssi_signo)) {
           case SIGHUP:
-            actions_.reload();
+            reload();
             break;
           case SIGUSR1:
             actions_.report();
@@ -108,8 +108,18 @@ class Control {
 
   void look() {
     const auto before = processor_time();
-    actions_.look();
+    monitor_.hear_tables(false);
+    const bool changed_it = actions_.look();
+    monitor_.hear_tables(true);
     earliest_ = Clock::now() + (processor_time() - before) * kShare;
+    if (changed_it) changed();  // what others did meanwhile has not been heard
+  }
+
+  void reload() {
+    monitor_.hear_tables(false);
+    actions_.reload();
+    monitor_.hear_tables(true);
+    changed();
   }
 
   void watch() {
@@ -123,7 +133,7 @@ class Control {
         look();
       }
       asleep_ = asleep;
-      actions_.tick();
+      if (actions_.tick()) look();
       watch();
     });
   }

@@ -9,8 +9,10 @@
 namespace hairpin::app {
 
 struct Actions {
-  std::function<void()> look;    ///< The network has changed, or may have.
-  std::function<void()> tick;    ///< Twice a second.
+  /// The network has changed, or may have. Says whether it was changed by this call.
+  std::function<bool()> look;
+  /// Twice a second. Says whether `look` is due.
+  std::function<bool()> tick;
   std::function<void()> reload;  ///< SIGHUP
   std::function<void()> report;  ///< SIGUSR1
 };

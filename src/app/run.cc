@@ -209,7 +209,8 @@ class Running {
 
   Result<> serve() {
     follow_uplink();
-    return serve_control({[this] { look(); }, [this] { tick(); }, [this] { reload(); },
+    return serve_control({[this] { return look(); }, [this] { return tick(); },
+                          [this] { reload(); },
                           [this] { log::info("counters: {}", engine_.counters()); }});
   }
 
@@ -217,14 +218,15 @@ class Running {
   void end() { keeper_.remove(); }
 
  private:
-  void tick() {
+  bool tick() {
     proxies_.follow();
-    if (keeper_.groups_have_changed()) look();
+    return keeper_.groups_have_changed();
   }
 
-  void look() {
-    keeper_.refresh();
+  bool look() {
+    const bool changed = keeper_.refresh();
     follow_uplink();
+    return changed;
   }
 
   void follow_uplink() {

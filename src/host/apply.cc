@@ -80,29 +80,13 @@ std::string outline(const nft::Table& table) {
   return nft::render(copy);
 }
 
-/// Whether two tables differ in nothing but their sets' elements.
-bool same_but_sets(const nft::Table& one, const nft::Table& other) {
-  return outline(one) == outline(other);
-}
-
 bool same(const nft::Table& one, const nft::Table& other) {
-  return same_but_sets(one, other) &&
+  return outline(one) == outline(other) &&
          std::ranges::equal(one.sets, other.sets, {}, &nft::Set::elements, &nft::Set::elements);
 }
 
 bool same(const std::optional<nft::Table>& one, const std::optional<nft::Table>& other) {
   return one && other ? same(*one, *other) : one.has_value() == other.has_value();
-}
-
-/// Brings a table that is loaded to what it shall be. Chains that stay stay as they are, with their
-/// counters, where only elements of sets have changed.
-Result<> change_table(const Fd& owner, const nft::Table& now, const nft::Table& wanted) {
-  if (!same_but_sets(now, wanted)) return nft::replace(owner, wanted);
-  for (std::size_t i = 0; i < wanted.sets.size(); ++i) {
-    if (now.sets[i].elements == wanted.sets[i].elements) continue;
-    if (auto done = nft::replace_elements(owner, wanted.name, wanted.sets[i]); !done) return done;
-  }
-  return {};
 }
 
 /// The wall: nobody's table, so any socket will do.
@@ -221,9 +205,9 @@ Result<std::size_t> Applied::update(Plan plan) {
     plan_.wall = plan.wall;
   }
   if (new_table) {
-    auto changed = plan.groups == plan_.groups ? change_table(owner_, plan_.capture, plan.capture)
-                                               : nft::replace(owner_, plan.capture);
-    if (!changed) return changed.error();
+    // As a whole also where only elements of sets differ: a new set costs no more than to flush
+    // one.
+    if (auto changed = nft::replace(owner_, plan.capture); !changed) return changed.error();
     plan_.capture = plan.capture;
   }
   for (const Rule& rule : old_rules) {

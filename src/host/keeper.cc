@@ -60,7 +60,8 @@ void Keeper::open_old_walls() {
   }
 }
 
-void Keeper::refresh() {
+bool Keeper::refresh() {
+  bool changed = false;
   for (std::size_t i = 0; i < applied_.size(); ++i) {
     const std::string& name = policies_[i].interface;
     const auto repaired = applied_[i].repair();
@@ -69,6 +70,7 @@ void Keeper::refresh() {
       continue;
     }
     if (*repaired > 0) {
+      changed = true;
       log::warn(
           "{}: {} routes, rules or tables of ours had been removed by somebody else, and "
           "have been put back",
@@ -79,9 +81,11 @@ void Keeper::refresh() {
     if (!updated) {
       log::error("{}: cannot follow a change of the network: {}", name, updated.error().text());
     } else if (*updated > 0) {
+      changed = true;
       log::info("{}: followed a change of the network: {} differences", name, *updated);
     }
   }
+  return changed;
 }
 
 bool Keeper::groups_have_changed() const {
