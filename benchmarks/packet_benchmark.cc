@@ -5,6 +5,8 @@
 #include "nat/build.h"
 #include "nat/translate.h"
 #include "route/router.h"
+#include "rule/address_set.h"
+#include "rule/domain_set.h"
 #include "support/packets.h"
 #include "wire/http_connect.h"
 #include "wire/socks5.h"
@@ -100,5 +102,61 @@ void route_rules(benchmark::State& state) {
 }
 // No rule matches: all are looked at.
 BENCHMARK(route_rules)->Arg(1)->Arg(10)->Arg(100)->Arg(1000);
+
+// ---- rule-sets: what one question costs, and what each entry takes
+// -------------------------------
+
+/// So many /24 and /48, none beside another, all over the addresses.
+rule::AddressSet prefixes(std::size_t count) {
+  std::vector<Interval> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto number = static_cast<std::uint32_t>(i * (std::size_t{1} << 23) / count * 2);
+    const auto byte = [number](int shift) { return static_cast<std::uint8_t>(number >> shift); };
+    all.push_back(
+        interval_of({IpAddr(std::array<std::uint8_t, 4>{byte(16), byte(8), byte(0), 0}), 24}));
+  }
+  return rule::AddressSet(std::move(all));
+}
+
+void address_set(benchmark::State& state) {
+  const auto count = static_cast<std::size_t>(state.range(0));
+  const rule::AddressSet set = prefixes(count);
+  std::uint32_t number = 1;
+  std::size_t found = 0;
+  for (auto _ : state) {
+    number = number * 1664525 + 1013904223;
+    const auto byte = [number](int shift) { return static_cast<std::uint8_t>(number >> shift); };
+    found += set.contains(IpAddr(std::array<std::uint8_t, 4>{byte(24), byte(16), byte(8), byte(0)}))
+                 ? 1
+                 : 0;
+  }
+  benchmark::DoNotOptimize(found);
+  state.counters["bytes_per_entry"] =
+      static_cast<double>(set.memory()) / static_cast<double>(count);
+}
+BENCHMARK(address_set)->Arg(10)->Arg(10'000)->Arg(1'000'000);
+
+std::string domain(std::size_t i) {
+  return "site" + std::to_string(i * 7919) + ".zone" + std::to_string(i % 1000) + ".example";
+}
+
+void domain_set(benchmark::State& state) {
+  const auto count = static_cast<std::size_t>(state.range(0));
+  rule::DomainSet set;
+  for (std::size_t i = 0; i < count; ++i) set.add_suffix(domain(i));
+  set.finish();
+  // Half of the questions are for a name below an entry.
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < 4096; ++i) {
+    names.push_back("www." + domain(i % 2 == 0 ? i * 999'983 % count : count + i));
+  }
+  std::size_t at = 0;
+  std::size_t found = 0;
+  for (auto _ : state) found += set.contains(names[at++ % names.size()]) ? 1 : 0;
+  benchmark::DoNotOptimize(found);
+  state.counters["bytes_per_entry"] =
+      static_cast<double>(set.memory()) / static_cast<double>(count);
+}
+BENCHMARK(domain_set)->Arg(10)->Arg(10'000)->Arg(1'000'000);
 
 }  // namespace

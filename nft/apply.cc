@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/interval.h"
 #include "nft/expressions.h"
-#include "nft/intervals.h"
 #include "nft/render.h"
 #include "nft/transaction.h"
 
@@ -89,7 +89,7 @@ void put_key(nlmsghdr* message, const IpAddr& address, std::uint32_t flags) {
 /// up to the last address of all does not have.
 void put_elements(Batch& batch, const std::string& table, const Set& set) {
   constexpr std::size_t kAtOnce = 500;  // 80 bytes at most each: less than an attribute may have
-  const std::vector<Interval> intervals = intervals_of(set.elements);
+  const std::vector<Interval>& intervals = set.elements;
   for (std::size_t begin = 0; begin < intervals.size(); begin += kAtOnce) {
     nlmsghdr* message = batch.begin(
         NFT_MSG_NEWSETELEM, NLM_F_CREATE,

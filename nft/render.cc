@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdio>
 
-#include "nft/intervals.h"
+#include "base/interval.h"
 
 namespace hairpin::nft {
 
@@ -233,7 +233,7 @@ std::string render(const Set& set) {
   text += set.family == Family::v4 ? "ipv4_addr" : "ipv6_addr";
   text += "\n\t\tflags interval\n";
   std::string elements;
-  for (const Interval& interval : intervals_of(set.elements)) {
+  for (const Interval& interval : set.elements) {
     elements += (elements.empty() ? "" : ",\n\t\t\t     ") + interval.text();
   }
   if (!elements.empty()) text += "\t\telements = { " + elements + " }\n";

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/address.h"
+#include "base/interval.h"
 #include "base/strong.h"
 
 namespace hairpin::nft {
@@ -170,7 +170,7 @@ struct Chain {
 struct Set {
   std::string name;
   Family family = Family::v4;
-  std::vector<Prefix> elements = {};  ///< May overlap. Of `family`.
+  std::vector<Interval> elements = {};  ///< As `merged` gives them. Of `family`.
 };
 
 /// A table of family inet. With `owned` nobody but us can change it, and it vanishes with the

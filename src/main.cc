@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/version.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "cli/command_line.h"
 #include "config/parse.h"
 #include "config/rule_set.h"
+#include "flow/flow.h"
 
 namespace {
 
@@ -95,6 +97,49 @@ std::optional<config::Config> read_config(const cli::Run& run) {
   return config;
 }
 
+/// An address, a name, or either with a port; an IPv6 address with a port in brackets.
+struct Place {
+  std::string name;  ///< Empty: it is an address.
+  Endpoint endpoint;
+};
+std::optional<Place> parse_place(const std::string& text) {
+  if (const auto address = IpAddr::parse(text)) return Place{"", {*address, 0}};
+  if (const auto endpoint = Endpoint::parse(text)) return Place{"", *endpoint};
+  const std::size_t colon = text.find(':');
+  const auto port = colon == std::string::npos ? std::optional<std::uint64_t>(0)
+                                               : parse_number(text.substr(colon + 1), 65535);
+  std::string name = normal_name(text.substr(0, colon));
+  if (name.empty() || !port) return std::nullopt;
+  return Place{std::move(name), {{}, static_cast<std::uint16_t>(*port)}};
+}
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "hairpin: %s\n", what.c_str());
+  return app::kExitUsage;
+}
+
+int answer(const cli::Match& match, const config::Config& config) {
+  const auto to = parse_place(match.destination);
+  if (!to) return complain("\"" + match.destination + "\" is neither an address nor a name");
+  const auto from = match.client.empty() ? Place{} : parse_place(match.client);
+  if (!from || !from->name.empty())
+    return complain("--source: \"" + match.client + "\" is no address");
+  const auto inbound = std::ranges::find(config.inbounds, match.inbound, &config::TunInbound::tag);
+  if (!match.inbound.empty() && inbound == config.inbounds.end()) {
+    return complain("--inbound: no inbound has the tag \"" + match.inbound + "\"");
+  }
+  const std::string domain = match.domain.empty() ? to->name : normal_name(match.domain);
+  rule::Facts facts;
+  facts.network = match.network == "udp" ? rule::Network::udp : rule::Network::tcp;
+  facts.source = from->endpoint;
+  facts.destination = to->endpoint;
+  facts.has_address = to->name.empty();
+  facts.inbound = match.inbound.empty() ? config.inbounds.front().tag : match.inbound;
+  facts.domain = domain;
+  facts.protocol = match.protocol;
+  return app::match(config, facts);
+}
+
 struct Perform {
   int operator()(const cli::Run& run) const {
     if (const int status = check_words(run); status != app::kExitOk) return status;
@@ -122,6 +167,21 @@ struct Perform {
     if (!config) return app::kExitConfig;
     if (const int status = app::refuse(*config); status != app::kExitOk) return status;
     return app::plan(*config);
+  }
+  int operator()(const cli::Match& match) const {
+    const auto config = load(match.source);
+    return config ? answer(match, *config) : app::kExitConfig;
+  }
+  int operator()(const cli::RuleSet& set) const {
+    switch (set.what) {
+      case cli::RuleSet::What::compile:
+        return app::compile_rule_set(set.file, set.output);
+      case cli::RuleSet::What::decompile:
+        return app::decompile_rule_set(set.file, set.output);
+      case cli::RuleSet::What::match:
+        return app::match_rule_set(set.file, set.asked);
+    }
+    return app::kExitUsage;
   }
   int operator()(const cli::Bypass& bypass) const {
     const auto mark = config::parse_mark(bypass.mark);

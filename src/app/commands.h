@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "rule/facts.h"
 
 namespace hairpin::app {
 
@@ -34,6 +35,16 @@ int doctor(const config::Config& config, bool json);
 
 /// kExitOk, or kExitConfig after telling what makes `config` impossible on this host.
 int refuse(const config::Config& config);
+
+/// Prints which rule `config` has for a flow, and why not those before it.
+int match(const config::Config& config, const rule::Facts& facts);
+
+/// A rule-set of one format into the other. Empty `output`: standard output.
+int compile_rule_set(const std::string& file, const std::string& output);
+int decompile_rule_set(const std::string& file, const std::string& output);
+/// Prints the first rule of a rule-set that a name or an address belongs to; kExitFailure if there
+/// is none.
+int match_rule_set(const std::string& file, const std::string& what);
 
 /// Replaces this process by the command, whose sockets have `mark`. Returns only when it cannot.
 int bypass(Mark mark, const std::vector<std::string>& command);

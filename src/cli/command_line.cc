@@ -19,7 +19,7 @@ struct CommandInfo {
   const char* summary;
 };
 
-constexpr std::array<CommandInfo, 9> kCommands{{
+constexpr std::array<CommandInfo, 11> kCommands{{
     {"run", "[-c FILE | options]", "bring the interface up and serve what is routed to it"},
     {"exec", "[options] [--] COMMAND [ARG]...",
      "run a command whose only way to the network is hairpin"},
@@ -28,6 +28,10 @@ constexpr std::array<CommandInfo, 9> kCommands{{
     {"reload", "[options]", "have a running hairpin read its configuration again"},
     {"cleanup", "", "remove what killed ones have left behind, and open what on_stop has closed"},
     {"doctor", "[-c FILE | options]", "look for what is in the way, and say what helps"},
+    {"match", "-c FILE [options] DESTINATION[:PORT]",
+     "explain which rule a flow would take, and why"},
+    {"rule-set", "compile|decompile|match FILE [NAME|ADDRESS]",
+     "translate a rule-set, or ask it about a name or an address"},
     {"check", "-c FILE", "tell all that is wrong with a configuration"},
     {"version", "", "print the version and the libraries in use"},
 }};
@@ -89,6 +93,17 @@ po::options_description options_of(std::string_view command) {
                           "of hairpin's outbound sockets (default 0x2024)");
   } else if (command == "reload") {
     options.add_options()("pid", named<int>("PID"), "which one (default: the only one here)");
+  } else if (command == "match") {
+    options.add_options()("config,c", named<std::string>("FILE"),
+                          "configuration; - is standard input")(
+        "network", named<std::string>("NETWORK"), "tcp or udp (default tcp)")(
+        "source", named<std::string>("ADDRESS[:PORT]"), "of the client")(
+        "inbound", named<std::string>("TAG"), "that the flow comes from (default: the first)")(
+        "domain", named<std::string>("NAME"), "that sniffing has found")(
+        "protocol", named<std::string>("PROTOCOL"), "that sniffing has found");
+  } else if (command == "rule-set") {
+    options.add_options()("output,o", named<std::string>("FILE"),
+                          "of compile and decompile (default: standard output)");
   } else if (command == "check") {
     options.add_options()("config,c", named<std::string>("FILE"),
                           "configuration to check; - is standard input");
@@ -202,6 +217,53 @@ std::size_t count_own_words(const po::options_description& options,
   return words.size();
 }
 
+using Words = std::vector<std::string>;
+
+std::string text_of(const po::variables_map& given, const char* option,
+                    const std::string& otherwise = "") {
+  return given.count(option) == 0 ? otherwise : given[option].as<std::string>();
+}
+
+Result<Command> make_match(const CommandInfo& info, const po::variables_map& given,
+                           const Words& words) {
+  if (given.count("config") == 0) return usage(info, "--config is missing");
+  if (words.size() != 1) return usage(info, "one destination is needed");
+  Match match{{text_of(given, "config"), {}},
+              text_of(given, "network", "tcp"),
+              text_of(given, "source"),
+              text_of(given, "inbound"),
+              text_of(given, "domain"),
+              text_of(given, "protocol"),
+              words[0]};
+  if (match.network != "tcp" && match.network != "udp") {
+    return usage(info, "--network: expected tcp or udp, got \"" + match.network + "\"");
+  }
+  return Command(std::move(match));
+}
+
+Result<Command> make_rule_set(const CommandInfo& info, const po::variables_map& given,
+                              const Words& words) {
+  RuleSet set;
+  const std::string what = words.empty() ? "" : words[0];
+  if (what == "compile") {
+    set.what = RuleSet::What::compile;
+  } else if (what == "decompile") {
+    set.what = RuleSet::What::decompile;
+  } else if (what != "match") {
+    return usage(info, "expected compile, decompile or match, got \"" + what + "\"");
+  }
+  const bool match = set.what == RuleSet::What::match;
+  if (words.size() != (match ? 3U : 2U)) {
+    return usage(info,
+                 match ? "match needs a file, and a name or an address" : what + " needs one file");
+  }
+  if (match && given.count("output") != 0) return usage(info, "match takes no --output");
+  set.file = words[1];
+  set.output = text_of(given, "output");
+  if (match) set.asked = words[2];
+  return Command(std::move(set));
+}
+
 Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> words) {
   const auto options = options_of(info.name);
   const std::string_view name = info.name;
@@ -217,12 +279,20 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
     }
     words.resize(own);
   }
+  const bool takes_words = name == "match" || name == "rule-set";
+  po::options_description accepted;
+  accepted.add(options);
+  po::positional_options_description positions;
+  if (takes_words) {
+    accepted.add_options()("words", po::value<Words>());
+    positions.add("words", -1);
+  }
   po::variables_map given;
   try {
     po::store(
         po::command_line_parser(words)
-            .options(options)
-            .positional({})
+            .options(accepted)
+            .positional(positions)
             .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
             .run(),
         given);
@@ -255,6 +325,9 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
     if (given.count("pid") != 0) reload.pid = given["pid"].as<int>();
     return Command(reload);
   }
+  const Words rest = given.count("words") == 0 ? Words() : given["words"].as<Words>();
+  if (name == "match") return make_match(info, given, rest);
+  if (name == "rule-set") return make_rule_set(info, given, rest);
   if (name == "cleanup") return Command(Cleanup{});
   if (name == "check") {
     if (given.count("config") == 0) return usage(info, "--config is missing");

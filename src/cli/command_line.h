@@ -36,6 +36,22 @@ struct Exec {
   std::vector<IpAddr> dns;
   std::vector<std::string> command;
 };
+struct Match {
+  Source source;
+  std::string network = "tcp";
+  std::string client;   ///< Address or address and port; empty: not known.
+  std::string inbound;  ///< Empty: the first.
+  std::string domain;   ///< Lower case.
+  std::string protocol;
+  std::string destination;  ///< An address or a name, and perhaps a port.
+};
+struct RuleSet {
+  enum class What : std::uint8_t { compile, decompile, match };
+  What what = What::match;
+  std::string file;
+  std::string output;  ///< Empty: standard output.
+  std::string asked;   ///< The name or address to match.
+};
 struct Bypass {
   std::string mark;
   std::vector<std::string> command;
@@ -53,8 +69,8 @@ struct Help {
   std::string text;
 };
 
-using Command =
-    std::variant<Run, Check, Plan, Exec, Bypass, Reload, Cleanup, Doctor, Version, Help>;
+using Command = std::variant<Run, Check, Plan, Match, RuleSet, Exec, Bypass, Reload, Cleanup,
+                             Doctor, Version, Help>;
 
 /// Requires: argv as main() gets it. An error is wrong usage, told in one sentence.
 Result<Command> parse(int argc, const char* const* argv);

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -15,6 +16,8 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "base/strong.h"
+#include "rule/matcher.h"
+#include "rule/rule.h"
 
 namespace hairpin::config {
 
@@ -34,7 +37,10 @@ enum class LinkKind : std::uint8_t {
   tun,        ///< Two TUN devices and the translator.
 };
 
-using MacAddress = std::array<std::uint8_t, 6>;
+using rule::MacAddress;
+using rule::name;
+using rule::Network;
+using rule::PortRange;
 
 /// Values of packet and connection marks. All are compared and set under `mask`: the other bits are
 /// somebody else's.
@@ -65,8 +71,8 @@ struct AutoRoute {
   std::vector<Prefix> route_exclude_address;
   std::vector<std::string> route_address_set;          ///< Tags of rule-sets; empty: everything.
   std::vector<std::string> route_exclude_address_set;  ///< Tags of rule-sets.
-  std::vector<Prefix> set_address;                     ///< The addresses of `route_address_set`.
-  std::vector<Prefix> set_exclude_address;             ///< Those of `route_exclude_address_set`.
+  std::vector<Interval> set_address;                   ///< The addresses of `route_address_set`.
+  std::vector<Interval> set_exclude_address;           ///< Those of `route_exclude_address_set`.
   std::vector<std::string> include_interface;          ///< Empty: all. "lo" is this host.
   std::vector<std::string> exclude_interface;
   std::vector<UidRange> include_uid;  ///< Empty: all.
@@ -142,45 +148,33 @@ struct Outbound {
   friend bool operator==(const Outbound&, const Outbound&) = default;
 };
 
-enum class Network : std::uint8_t { tcp, udp };
-inline const char* name(Network network) {
-  return network == Network::tcp ? "tcp" : "udp";
-}
-
 enum class Action : std::uint8_t {
   route,   ///< To an outbound.
   reject,  ///< TCP is reset, UDP answered with ICMP port unreachable.
   drop,    ///< Silence.
 };
 
-struct PortRange {
-  std::uint16_t first = 0;
-  std::uint16_t last = 0;
-};
-
-/// Conditions of one kind are alternatives; destination addresses and destination ports are each
-/// one kind, as are their source twins; all kinds that are present must hold (sing-box, "Route
-/// Rule").
 struct RouteRule {
-  std::vector<std::string> inbound;
-  std::optional<Family> ip_version;
-  std::vector<Network> network;
-  std::vector<Prefix> ip_cidr;
-  std::vector<Prefix> source_ip_cidr;
-  bool ip_is_private = false;
-  bool source_ip_is_private = false;
-  std::vector<PortRange> port;  ///< `port` and `port_range`.
-  std::vector<PortRange> source_port;
-  bool invert = false;
+  rule::Rule rule;  ///< Without conditions: every flow.
   Action action = Action::route;
   std::string outbound;  ///< Of Action::route.
 };
 
-/// Addresses under a name.
+/// Where a rule-set comes from, and in what form.
+enum class RuleSetFormat : std::uint8_t {
+  inline_rules,  ///< In the configuration.
+  source,        ///< A file of JSON.
+  binary,        ///< ".srs"
+  mmdb,          ///< A database of MaxMind's: the addresses of some countries.
+};
+
 struct RuleSet {
   std::string tag;
-  std::string path;  ///< Of a file in sing-box's source format; empty: `addresses` are given.
-  std::vector<Prefix> addresses;
+  RuleSetFormat format = RuleSetFormat::inline_rules;
+  std::string path;
+  std::vector<std::string> country;                ///< Of RuleSetFormat::mmdb: codes such as "DE".
+  std::shared_ptr<const rule::CompiledSet> rules;  ///< Null: not loaded yet.
+  std::vector<Interval> addresses;                 ///< That its rules name.
 };
 
 struct Route {

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <set>
 
+#include "config/conditions.h"
 #include "config/parse_auto_route.h"
 #include "config/reader.h"
 #include "config/rule_set.h"
@@ -28,9 +29,7 @@ constexpr std::string_view kBool = "true or false";
 constexpr std::string_view kDuration = "a duration such as \"5m\"";
 constexpr std::string_view kTexts = "a text or a list of texts";
 constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
-constexpr std::string_view kPorts = "a port or a list of ports";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
-constexpr std::string_view kRanges = "a range such as \"1000:2000\", or a list of them";
 
 /// Reads the field into a member, by the type of that member.
 template <auto Member>
@@ -293,29 +292,6 @@ namespace {
 
 // ---- route --------------------------------------------------------------------------------------
 
-void read_ip_version(const Reader& reader, RouteRule& rule) {
-  std::uint64_t version = 0;
-  if (reader.value() != 4 && reader.value() != 6) return reader.expected("4 or 6");
-  read_number(reader, 4, 6, version);
-  rule.ip_version = version == 4 ? Family::v4 : Family::v6;
-}
-
-void read_ports(const Reader& reader, std::vector<PortRange>& out) {
-  for (const Reader& element : reader.list()) {
-    std::uint16_t port = 0;
-    read_port(element, port);
-    out.push_back({port, port});
-  }
-}
-
-void read_ranges(const Reader& reader, std::vector<PortRange>& out) {
-  for (const Reader& element : reader.list()) {
-    PortRange range;
-    read_port_range(element, range);
-    out.push_back(range);
-  }
-}
-
 void read_action(const Reader& reader, RouteRule& rule) {
   if (reader.value() == "route") {
     rule.action = Action::route;
@@ -334,42 +310,22 @@ void read_method(const Reader& reader, RouteRule& rule) {
   }
 }
 
-constexpr std::array<Field<RouteRule>, 15> kRuleFields{{
-    {"inbound", kTexts, into<&RouteRule::inbound>},
-    {"ip_version", "4 or 6", read_ip_version},
-    {"network", "\"tcp\", \"udp\" or a list of both", into<&RouteRule::network>},
-    {"ip_cidr", kPrefixes, into<&RouteRule::ip_cidr>},
-    {"ip_is_private", kBool, into<&RouteRule::ip_is_private>},
-    {"source_ip_cidr", kPrefixes, into<&RouteRule::source_ip_cidr>},
-    {"source_ip_is_private", kBool, into<&RouteRule::source_ip_is_private>},
-    {"port", kPorts, [](const Reader& reader, RouteRule& rule) { read_ports(reader, rule.port); }},
-    {"port_range", kRanges,
-     [](const Reader& reader, RouteRule& rule) { read_ranges(reader, rule.port); }},
-    {"source_port", kPorts,
-     [](const Reader& reader, RouteRule& rule) { read_ports(reader, rule.source_port); }},
-    {"source_port_range", kRanges,
-     [](const Reader& reader, RouteRule& rule) { read_ranges(reader, rule.source_port); }},
-    {"invert", kBool, into<&RouteRule::invert>},
+constexpr std::array<Field<RouteRule>, 3> kActionFields{{
     {"action", "\"route\" or \"reject\"", read_action},
     {"method", "\"default\" or \"drop\"", read_method},
     {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
 }};
 
-bool has_condition(const RouteRule& rule) {
-  return !rule.inbound.empty() || rule.ip_version || !rule.network.empty() ||
-         !rule.ip_cidr.empty() || rule.ip_is_private || !rule.source_ip_cidr.empty() ||
-         rule.source_ip_is_private || !rule.port.empty() || !rule.source_port.empty();
-}
-
 }  // namespace
 
 void read(const Reader& reader, RouteRule& rule) {
   const std::size_t before = reader.problems().size();
-  read_object<RouteRule>(reader, kRuleFields, rule);
+  const auto fields = rule_fields(reader, RuleContext::flow, rule.rule);
+  read_parts(reader, Part<rule::Rule>{fields, rule.rule}, Part<RouteRule>{kActionFields, rule});
+  read_inner_rules(reader, RuleContext::flow, rule.rule);
   if (reader.problems().size() != before) return;
   const Json& json = reader.value();
   const bool rejects = json.contains("action") && json["action"] == "reject";
-  if (!has_condition(rule)) reader.complain("has no condition: it would match every flow");
   if (json.contains("method") && !rejects) reader.complain("\"method\" needs action \"reject\"");
   if (rejects && !rule.outbound.empty()) reader.complain("\"reject\" takes no \"outbound\"");
   if (!rejects && rule.outbound.empty()) reader.complain("\"outbound\" is missing");
@@ -421,11 +377,28 @@ void check_reference(Problems& problems, std::string where, const std::string& t
                              (guess.empty() ? "" : "; did you mean \"" + guess + "\"?")});
 }
 
+/// The tags that a rule, and the rules in it, have of others.
+void check_rule_references(Problems& problems, const std::string& where, const rule::Rule& rule,
+                           const std::set<std::string>& inbounds,
+                           const std::set<std::string>& rule_sets) {
+  for (const std::string& tag : rule.conditions.inbound) {
+    check_reference(problems, where + ".inbound", tag, inbounds, "inbound");
+  }
+  for (const std::string& tag : rule.conditions.rule_set) {
+    check_reference(problems, where + ".rule_set", tag, rule_sets, "rule-set");
+  }
+  for (std::size_t i = 0; i < rule.rules.size(); ++i) {
+    check_rule_references(problems, where + ".rules[" + std::to_string(i) + "]", rule.rules[i],
+                          inbounds, rule_sets);
+  }
+}
+
 /// What concerns more than one object. Runs even when objects had problems of their own.
 void check_whole(const Reader& root, const Config& config) {
   Problems& problems = root.problems();
   const auto inbounds = check_tags(root, "inbounds", config.inbounds);
   const auto outbounds = check_tags(root, "outbounds", config.outbounds);
+  const auto rule_sets = check_tags(root, "route.rule_set", config.route.rule_sets);
   if (config.inbounds.empty() && !root.value().contains("inbounds")) {
     root.complain("\"inbounds\" is missing: one of type \"tun\" is needed");
   }
@@ -455,9 +428,7 @@ void check_whole(const Reader& root, const Config& config) {
     const RouteRule& rule = config.route.rules[i];
     const std::string where = "route.rules[" + std::to_string(i) + "]";
     check_reference(problems, where + ".outbound", rule.outbound, outbounds, "outbound");
-    for (const std::string& tag : rule.inbound) {
-      check_reference(problems, where + ".inbound", tag, inbounds, "inbound");
-    }
+    check_rule_references(problems, where, rule.rule, inbounds, rule_sets);
   }
 }
 
@@ -504,8 +475,10 @@ std::vector<FieldInfo> all_fields() {
   list_fields<Typed<Http>>(all, "outbounds, http", outbound_fields<Http>());
   list_fields<Typed<Block>>(all, "outbounds, block", outbound_fields<Block>());
   list_fields<Route>(all, "route", kRouteFields);
-  list_fields<RouteRule>(all, "route.rules", kRuleFields);
+  list_fields<rule::Rule>(all, "route.rules", all_rule_fields(RuleContext::flow));
+  list_fields<RouteRule>(all, "route.rules", kActionFields);
   list_fields<RuleSet>(all, "route.rule_set", rule_set_fields());
+  list_fields<rule::Rule>(all, "route.rule_set, rules", all_rule_fields(RuleContext::headless));
   return all;
 }
 

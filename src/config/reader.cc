@@ -141,6 +141,13 @@ void read(const Reader& reader, Duration& out) {
   out = *parsed;
 }
 
+void read(const Reader& reader, Interval& out) {
+  Prefix prefix;
+  const std::size_t before = reader.problems().size();
+  read(reader, prefix);
+  if (reader.problems().size() == before) out = interval_of(prefix);
+}
+
 void read(const Reader& reader, Prefix& out) {
   const auto parsed = reader.value().is_string()
                           ? Prefix::parse(reader.value().get_ref<const std::string&>())
@@ -203,14 +210,9 @@ void read_port_range(const Reader& reader, PortRange& out) {
   constexpr std::string_view kExpected =
       "a range of ports such as \"1000:2000\", \":3000\" or \"4000:\"";
   const auto* text = reader.value().get_ptr<const std::string*>();
-  const auto colon = text == nullptr ? std::string::npos : text->find(':');
-  if (colon == std::string::npos || text->size() < 2) return reader.expected(kExpected);
-  const std::string first = text->substr(0, colon);
-  const std::string last = text->substr(colon + 1);
-  const auto from = first.empty() ? 0 : parse_number(first, 65535);
-  const auto to = last.empty() ? 65535 : parse_number(last, 65535);
-  if (!from || !to || *from > *to) return reader.expected(kExpected);
-  out = {static_cast<std::uint16_t>(*from), static_cast<std::uint16_t>(*to)};
+  const auto range = text == nullptr ? std::nullopt : rule::parse_port_range(*text);
+  if (!range) return reader.expected(kExpected);
+  out = *range;
 }
 
 }  // namespace hairpin::config

@@ -53,22 +53,40 @@ std::string nearest(std::string_view name, std::span<const std::string_view> kno
 void complain_unknown(const Reader& object, const std::string& key,
                       std::span<const std::string_view> keys);
 
-/// Reads every key of `object` through one of `tables` (each for a part of the target type).
+/// What some of the keys of an object are read into.
 template <class T>
-void read_object(const Reader& object, std::span<const Field<T>> fields, T& out) {
-  if (!object.is_object()) return;
-  for (const auto& [key, value] : object.value().items()) {
-    bool known = false;
+struct Part {
+  std::span<const Field<T>> fields;
+  T& out;
+
+  bool read(const Reader& object, const std::string& key) const {
     for (const Field<T>& field : fields) {
       if (field.name != key) continue;
-      known = true;
       field.read(object.member(key), out);
+      return true;
     }
-    if (known) continue;
-    std::vector<std::string_view> names;
+    return false;
+  }
+  void list(std::vector<std::string_view>& names) const {
     for (const Field<T>& field : fields) names.push_back(field.name);
+  }
+};
+
+/// Reads every key of `object` through the first part that knows it.
+template <class... T>
+void read_parts(const Reader& object, const Part<T>&... parts) {
+  if (!object.is_object()) return;
+  for (const auto& [key, value] : object.value().items()) {
+    if ((parts.read(object, key) || ...)) continue;
+    std::vector<std::string_view> names;
+    (parts.list(names), ...);
     complain_unknown(object, key, names);
   }
+}
+
+template <class T>
+void read_object(const Reader& object, std::span<const Field<T>> fields, T& out) {
+  read_parts(object, Part<T>{fields, out});
 }
 
 // Each writes to `out` only when the value is right, and complains otherwise.
@@ -76,7 +94,8 @@ void read(const Reader& reader, bool& out);
 void read(const Reader& reader, std::string& out);
 void read(const Reader& reader, Duration& out);  ///< "300ms", "5s", "5m", "2h4m"
 void read(const Reader& reader, Prefix& out);
-void read(const Reader& reader, Mark& out);  ///< Number, or text as "0x2024".
+void read(const Reader& reader, Interval& out);  ///< As a prefix.
+void read(const Reader& reader, Mark& out);      ///< Number, or text as "0x2024".
 void read(const Reader& reader, Network& out);
 void read_number(const Reader& reader, std::uint64_t min, std::uint64_t max, std::uint64_t& out);
 void read_port(const Reader& reader, std::uint16_t& out);

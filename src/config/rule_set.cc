@@ -1,12 +1,15 @@
 #include "config/rule_set.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
-#include <sstream>
 
+#include "config/conditions.h"
+#include "config/country.h"
 #include "config/parse.h"
+#include "rule/binary.h"
 
 namespace hairpin::config {
 
@@ -14,66 +17,93 @@ void read(const Reader& reader, RuleSet& out);
 
 namespace {
 
-struct Rules {
-  std::vector<Prefix> addresses;
-};
-
-template <class T>
-void ignore(const Reader&, T&) {}
-
-constexpr std::array<Field<Rules>, 1> kRule{{
-    {"ip_cidr", "an address with a length, or a list of them",
-     [](const Reader& reader, Rules& out) { read(reader, out.addresses); }},
-}};
-
-void read_rules(const Reader& reader, std::vector<Prefix>& out) {
-  for (const Reader& element : reader.list()) {
-    Rules rules;
-    read_object<Rules>(element, kRule, rules);
-    std::ranges::move(rules.addresses, std::back_inserter(out));
-  }
+void compile(RuleSet& out, const rule::RuleSet& rules) {
+  out.addresses = rule::addresses_of(rules);
+  out.rules = std::make_shared<rule::CompiledSet>(rules);
 }
 
-constexpr std::array<Field<Rules>, 2> kFile{{
-    {"version", "a number", ignore<Rules>},
+std::vector<rule::Rule> read_rules(const Reader& reader) {
+  std::vector<rule::Rule> rules;
+  for (const Reader& element : reader.list()) {
+    rules.emplace_back();
+    read_rule(element, RuleContext::headless, rules.back());
+  }
+  return rules;
+}
+
+void read_version(const Reader& reader, rule::RuleSet& out) {
+  std::uint64_t version = 0;
+  read_number(reader, rule::kFirstVersion, rule::kLastVersion, version);
+  out.version = static_cast<std::uint8_t>(version);
+}
+
+constexpr std::array<Field<rule::RuleSet>, 2> kFile{{
+    {"version", "a number from 1 to 5", read_version},
     {"rules", "a list of rules",
-     [](const Reader& reader, Rules& out) { read_rules(reader, out.addresses); }},
+     [](const Reader& reader, rule::RuleSet& out) { out.rules = read_rules(reader); }},
 }};
+
+constexpr std::string_view kTypes = "\"inline\" or \"local\"";
+constexpr std::string_view kFormats = "\"source\", \"binary\" or \"mmdb\"";
 
 void read_type(const Reader& reader, RuleSet&) {
-  if (reader.value() != "inline" && reader.value() != "local") {
-    reader.expected("\"inline\" or \"local\"");
+  if (reader.value() != "inline" && reader.value() != "local") reader.expected(kTypes);
+}
+
+void read_format(const Reader& reader, RuleSet& out) {
+  if (reader.value() == "source") {
+    out.format = RuleSetFormat::source;
+  } else if (reader.value() == "binary") {
+    out.format = RuleSetFormat::binary;
+  } else if (reader.value() == "mmdb") {
+    out.format = RuleSetFormat::mmdb;
+  } else {
+    reader.expected(kFormats);
   }
 }
 
-void read_format(const Reader& reader, RuleSet&) {
-  if (reader.value() != "source") reader.expected("\"source\"");
+void read_countries(const Reader& reader, RuleSet& out) {
+  read(reader, out.country);
+  for (const std::string& code : out.country) {
+    const bool valid =
+        code.size() == 2 && std::ranges::all_of(code, [](char c) { return c >= 'A' && c <= 'Z'; });
+    if (!valid)
+      reader.complain("expected two capital letters such as \"DE\", got \"" + code + "\"");
+  }
 }
 
-constexpr std::array<Field<RuleSet>, 5> kFields{{
-    {"type", "\"inline\" or \"local\"", read_type},
+constexpr std::array<Field<RuleSet>, 6> kFields{{
+    {"type", kTypes, read_type},
     {"tag", "a text", [](const Reader& reader, RuleSet& out) { read(reader, out.tag); }},
-    {"format", "\"source\"", read_format},
+    {"format", kFormats, read_format},
     {"path", "the path of a file",
      [](const Reader& reader, RuleSet& out) { read(reader, out.path); }},
+    {"country", "the code of a country, or a list of them", read_countries},
     {"rules", "a list of rules",
-     [](const Reader& reader, RuleSet& out) { read_rules(reader, out.addresses); }},
+     [](const Reader& reader, RuleSet& out) { compile(out, {0, read_rules(reader)}); }},
 }};
 
-std::vector<Prefix> gather(const Config& config, const std::vector<std::string>& tags,
-                           const std::string& where, Problems& problems) {
-  std::vector<Prefix> all;
+/// sing-box's: what the name of a file says.
+RuleSetFormat format_of(const std::string& path) {
+  if (path.ends_with(".srs")) return RuleSetFormat::binary;
+  if (path.ends_with(".mmdb")) return RuleSetFormat::mmdb;
+  return RuleSetFormat::source;
+}
+
+std::vector<Interval> gather(const Config& config, const std::vector<std::string>& tags,
+                             const std::string& where, Problems& problems) {
+  std::vector<Interval> all;
   for (const std::string& tag : tags) {
     const auto set = std::ranges::find(config.route.rule_sets, tag, &RuleSet::tag);
     if (set == config.route.rule_sets.end()) {
       problems.push_back({where, "no rule-set has the tag \"" + tag + "\""});
-    } else if (set->addresses.empty()) {
+    } else if (set->rules && set->addresses.empty()) {
       problems.push_back({where, "the rule-set \"" + tag + "\" has no address"});
     } else {
       std::ranges::copy(set->addresses, std::back_inserter(all));
     }
   }
-  return all;
+  return merged(std::move(all));
 }
 
 }  // namespace
@@ -85,41 +115,104 @@ void read(const Reader& reader, RuleSet& out) {
   const auto& json = reader.value();
   if (out.tag.empty()) reader.complain("\"tag\" is missing");
   const bool local = json.value("type", "inline") == "local";
-  if (local && out.path.empty()) reader.complain("\"path\" is missing");
-  if (local == json.contains("rules")) {
-    reader.complain(local ? "\"local\" takes no \"rules\"" : "\"rules\" is missing");
+  if (!local) {
+    if (!json.contains("rules")) reader.complain("\"rules\" is missing");
+    for (const char* field : {"format", "path", "country"}) {
+      if (json.contains(field))
+        reader.member(field).complain("is for files: \"type\" is \"inline\"");
+    }
+    return;
   }
+  if (out.path.empty()) reader.complain("\"path\" is missing");
+  if (json.contains("rules")) reader.complain("\"local\" takes no \"rules\"");
+  if (!json.contains("format")) out.format = format_of(out.path);
+  const bool countries = out.format == RuleSetFormat::mmdb;
+  if (countries && out.country.empty())
+    reader.complain("\"country\" is missing, for example [\"DE\"]");
+  if (!countries && !out.country.empty()) reader.complain("\"country\" needs format \"mmdb\"");
 }
 
 std::vector<Field<RuleSet>> rule_set_fields() {
   return {kFields.begin(), kFields.end()};
 }
 
-std::vector<Prefix> parse_rule_set(std::string_view text, Problems& problems) {
-  Rules rules;
+rule::RuleSet parse_rule_set(std::string_view text, Problems& problems) {
+  rule::RuleSet set;
   const std::size_t before = problems.size();
   const auto json = parse_json(text, problems);
-  if (problems.size() == before) read_object<Rules>(Reader(json, "", problems), kFile, rules);
-  return std::move(rules.addresses);
+  if (problems.size() != before) return set;
+  const Reader root(json, "", problems);
+  read_object<rule::RuleSet>(root, kFile, set);
+  if (problems.size() != before) return set;
+  if (set.version == 0) root.complain("\"version\" is missing, for example 3");
+  if (!json.contains("rules")) root.complain("\"rules\" is missing");
+  return set;
+}
+
+std::string source_of(const rule::RuleSet& set) {
+  nlohmann::ordered_json json;
+  json["version"] = set.version;
+  json["rules"] = nlohmann::ordered_json::array();
+  for (const rule::Rule& rule : set.rules) json["rules"].push_back(to_json(rule));
+  // Names in a binary file may be any bytes.
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+rule::RuleSet decode_rule_set(const std::string& name, std::string_view bytes, Problems& problems) {
+  if (rule::is_binary(bytes)) {
+    auto set = rule::read_binary(bytes);
+    if (set) return std::move(*set);
+    problems.push_back({name, set.error().text()});
+    return {};
+  }
+  Problems own;
+  auto set = parse_rule_set(bytes, own);
+  for (Problem& problem : own) {
+    problem.where = name + (problem.where.empty() ? "" : ": " + problem.where);
+    problems.push_back(std::move(problem));
+  }
+  return set;
+}
+
+Result<> read_file(const std::string& path, std::string& out) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return last_error("read " + path);
+  std::array<char, 65536> block{};
+  while (file.read(block.data(), block.size()), file.gcount() > 0) {
+    out.append(block.data(), static_cast<std::size_t>(file.gcount()));
+    if (out.size() > rule::kMaxUnpacked) return Error{"read " + path + ": it has more than 64 MiB"};
+  }
+  if (file.bad()) return last_error("read " + path);
+  return {};
+}
+
+void load_rule_set(RuleSet& set, Problems& problems) {
+  const std::string where = "route.rule_set \"" + set.tag + "\"";
+  if (set.format == RuleSetFormat::mmdb) {
+    auto addresses = read_countries_of(set.path, set.country);
+    if (!addresses) return problems.push_back({where, addresses.error().text()});
+    rule::RuleSet rules{0, {rule::Rule{}}};
+    rules.rules[0].conditions.ip_cidr = std::move(*addresses);
+    return compile(set, rules);
+  }
+  std::string bytes;
+  if (auto read = read_file(set.path, bytes); !read) {
+    return problems.push_back({where, read.error().text()});
+  }
+  const bool binary = rule::is_binary(bytes);
+  if (binary != (set.format == RuleSetFormat::binary)) {
+    return problems.push_back(
+        {where, set.path + " is no file of format \"" + (binary ? "source" : "binary") + "\""});
+  }
+  const std::size_t before = problems.size();
+  const auto rules = decode_rule_set(set.path, bytes, problems);
+  if (problems.size() == before) compile(set, rules);
 }
 
 void load_rule_sets(Config& config, Problems& problems) {
   for (RuleSet& set : config.route.rule_sets) {
-    if (set.path.empty()) continue;
-    std::ifstream file(set.path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file) {
-      problems.push_back(
-          {"route.rule_set \"" + set.tag + "\"", "read " + set.path + ": " + std::strerror(errno)});
-      continue;
-    }
-    Problems own;
-    set.addresses = parse_rule_set(text.str(), own);
-    for (Problem& problem : own) {
-      problem.where = set.path + (problem.where.empty() ? "" : ": " + problem.where);
-      problems.push_back(std::move(problem));
-    }
+    if (!set.rules) load_rule_set(set, problems);
   }
   for (std::size_t i = 0; i < config.inbounds.size(); ++i) {
     AutoRoute& wanted = config.inbounds[i].auto_route;

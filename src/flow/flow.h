@@ -5,6 +5,7 @@
 
 #include "base/address.h"
 #include "config/config.h"
+#include "rule/domain_set.h"
 
 namespace hairpin {
 
@@ -15,10 +16,19 @@ struct Flow {
   Endpoint client;
   Endpoint destination;
   std::size_t inbound = 0;  ///< Index in Config::inbounds.
+  std::string domain = {};  ///< Of the destination, in lower case; empty: not known.
+  std::string protocol =
+      {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
   std::string text() const {
     return std::string(config::name(network)) + " " + client.text() + " -> " + destination.text();
   }
 };
+
+/// A name as flows have it: lower case, without a dot at its end.
+inline std::string normal_name(std::string_view text) {
+  if (text.ends_with('.')) text.remove_suffix(1);
+  return rule::lower(text);
+}
 
 }  // namespace hairpin

@@ -185,12 +185,12 @@ std::vector<nft::Rule> of_known_networks(const Statement& verdict) {
   return rules;
 }
 
-std::vector<nft::Set> sets(const std::string& name, const std::vector<Prefix>& prefixes) {
+std::vector<nft::Set> sets(const std::string& name, const std::vector<Interval>& intervals) {
   std::vector<nft::Set> both;
   for (const Family family : kFamilies) {
     nft::Set set{name + suffix(family), family};
-    std::ranges::copy_if(prefixes, std::back_inserter(set.elements),
-                         [family](const Prefix& one) { return one.address.family() == family; });
+    std::ranges::copy_if(intervals, std::back_inserter(set.elements),
+                         [family](const Interval& one) { return one.first.family() == family; });
     both.push_back(std::move(set));
   }
   return both;
@@ -203,7 +203,7 @@ void add_sets(nft::Table& table, std::vector<nft::Set> more) {
 /// The sets that a Judgement asks.
 void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
                      const std::vector<Prefix>& prefixes) {
-  if (!wants_all(wanted)) add_sets(table, sets("captured", prefixes));
+  if (!wants_all(wanted)) add_sets(table, sets("captured", intervals_of(prefixes)));
   if (!wanted.route_address_set.empty()) add_sets(table, sets(kIncludeSet, wanted.set_address));
   if (!wanted.route_exclude_address_set.empty()) {
     add_sets(table, sets(kExcludeSet, wanted.set_exclude_address));
@@ -383,7 +383,7 @@ nft::Table make_capture(const Policy& policy, const Snapshot& host,
   const config::AutoRoute& wanted = policy.wanted;
   const bool walled = wanted.strict && wanted.on_stop == config::OnStop::open;
   add_wanted_sets(table, wanted, prefixes);
-  if (wanted.redirect || walled) add_sets(table, sets("known", host.known));
+  if (wanted.redirect || walled) add_sets(table, sets("known", intervals_of(host.known)));
   table.chains = Capture(policy, host).make();
   if (wanted.gateway) {
     table.chains.push_back(
@@ -398,7 +398,7 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
   if (policy.wanted.on_stop == config::OnStop::open) return std::nullopt;
   nft::Table table{wall_name(policy.interface), false};
   add_wanted_sets(table, policy.wanted, prefixes);
-  add_sets(table, sets("known", host.known));
+  add_sets(table, sets("known", intervals_of(host.known)));
   table.chains = wall_chains(policy, host);
   return table;
 }

@@ -12,57 +12,65 @@ std::size_t index_of(const std::vector<T>& items, const std::string& tag) {
   return found == items.end() ? 0 : static_cast<std::size_t>(found - items.begin());
 }
 
-bool in_any(const std::vector<Prefix>& prefixes, const IpAddr& address) {
-  return std::ranges::any_of(prefixes,
-                             [&](const Prefix& prefix) { return prefix.contains(address); });
-}
-
-/// A kind of condition that is not given holds.
-bool address_holds(const std::vector<Prefix>& prefixes, bool is_private, const IpAddr& address) {
-  if (prefixes.empty() && !is_private) return true;
-  return in_any(prefixes, address) || (is_private && address.is_private());
-}
-
-bool port_holds(const std::vector<config::PortRange>& ranges, std::uint16_t port) {
-  return ranges.empty() || std::ranges::any_of(ranges, [&](const config::PortRange& range) {
-           return range.first <= port && port <= range.last;
-         });
-}
-
-template <class T>
-bool listed(const std::vector<T>& values, const T& value) {
-  return values.empty() || std::ranges::find(values, value) != values.end();
+rule::FindSet find_in(const config::Config& config) {
+  return [&config](const std::string& tag) -> std::shared_ptr<const rule::CompiledSet> {
+    const auto found = std::ranges::find(config.route.rule_sets, tag, &config::RuleSet::tag);
+    return found == config.route.rule_sets.end() ? nullptr : found->rules;
+  };
 }
 
 }  // namespace
 
-Router::Router(const config::Config& config) {
-  for (const config::RouteRule& rule : config.route.rules) {
-    Compiled compiled{rule, {}, index_of(config.outbounds, rule.outbound)};
-    for (const std::string& tag : rule.inbound) {
-      compiled.inbounds.push_back(index_of(config.inbounds, tag));
-    }
-    rules_.push_back(std::move(compiled));
+rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
+  rule::Facts facts;
+  facts.network = flow.network;
+  facts.source = flow.client;
+  facts.destination = flow.destination;
+  facts.inbound = inbound;
+  facts.domain = flow.domain;
+  facts.protocol = flow.protocol;
+  return facts;
+}
+
+std::string describe(const config::Config& config, const Decision& decision) {
+  switch (decision.action) {
+    case config::Action::route:
+      return "outbound " + config.outbounds[decision.outbound].tag;
+    case config::Action::reject:
+      return "reject";
+    case config::Action::drop:
+      return "drop";
   }
+  return "";
+}
+
+std::vector<Step> explain(const config::Config& config, const rule::Facts& facts) {
+  std::vector<Step> steps;
+  for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
+    steps.push_back({i, rule::explain(config.route.rules[i].rule, facts, find_in(config))});
+    if (steps.back().reason.holds) break;
+  }
+  return steps;
+}
+
+Router::Router(const config::Config& config) {
+  const auto find = find_in(config);
+  for (const config::RouteRule& rule : config.route.rules) {
+    rules_.push_back({rule::CompiledRule(rule.rule, find), rule.action,
+                      index_of(config.outbounds, rule.outbound)});
+  }
+  for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);
 }
 
-bool Router::matches(const Compiled& compiled, const Flow& flow) {
-  const config::RouteRule& rule = compiled.rule;
-  const bool all =
-      listed(compiled.inbounds, flow.inbound) && listed(rule.network, flow.network) &&
-      (!rule.ip_version || *rule.ip_version == flow.destination.address.family()) &&
-      address_holds(rule.ip_cidr, rule.ip_is_private, flow.destination.address) &&
-      address_holds(rule.source_ip_cidr, rule.source_ip_is_private, flow.client.address) &&
-      port_holds(rule.port, flow.destination.port) &&
-      port_holds(rule.source_port, flow.client.port);
-  return all != rule.invert;
+Decision Router::decide(const Flow& flow) const {
+  return decide(facts_of(flow, inbounds_[flow.inbound]));
 }
 
-Decision Router::decide(const Flow& flow) const {
+Decision Router::decide(const rule::Facts& facts) const {
   for (std::size_t i = 0; i < rules_.size(); ++i) {
-    if (!matches(rules_[i], flow)) continue;
-    return {rules_[i].rule.action, rules_[i].outbound, i};
+    if (!rules_[i].rule.matches(facts)) continue;
+    return {rules_[i].action, rules_[i].outbound, i};
   }
   return {config::Action::route, final_, std::nullopt};
 }

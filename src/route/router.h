@@ -8,6 +8,8 @@
 
 #include "config/config.h"
 #include "flow/flow.h"
+#include "rule/explain.h"
+#include "rule/matcher.h"
 
 namespace hairpin::route {
 
@@ -17,22 +19,37 @@ struct Decision {
   std::optional<std::size_t> rule;  ///< Index of the rule that matched; empty: the default.
 };
 
+/// What is known of `flow`; views of it and of `inbound`, its inbound's tag.
+rule::Facts facts_of(const Flow& flow, const std::string& inbound);
+
+/// "outbound proxy", "reject", …
+std::string describe(const config::Config& config, const Decision& decision);
+
+/// What became of one rule on the way to a decision.
+struct Step {
+  std::size_t rule;
+  rule::Reason reason;
+};
+/// Each rule up to the one that decides, for people. Slow.
+std::vector<Step> explain(const config::Config& config, const rule::Facts& facts);
+
 class Router {
  public:
-  /// Requires: a configuration that config::parse accepted.
+  /// Requires: a configuration that config::parse accepted, and whose rule-sets are loaded.
   explicit Router(const config::Config& config);
 
   Decision decide(const Flow& flow) const;
+  Decision decide(const rule::Facts& facts) const;
 
  private:
   struct Compiled {
-    config::RouteRule rule;
-    std::vector<std::size_t> inbounds;
+    rule::CompiledRule rule;
+    config::Action action;
     std::size_t outbound = 0;
   };
-  static bool matches(const Compiled& compiled, const Flow& flow);
 
   std::vector<Compiled> rules_;
+  std::vector<std::string> inbounds_;  ///< Tags.
   std::size_t final_ = 0;
 };
 

@@ -77,13 +77,14 @@ TEST(Config, EveryField) {
   EXPECT_TRUE(std::holds_alternative<Block>(config.outbounds[4].kind));
   EXPECT_EQ(config.route.final, "s");
   EXPECT_EQ(config.route.default_mark, Mark{99});
-  const RouteRule& rule = config.route.rules.at(0);
+  const rule::Rule& whole = config.route.rules.at(0).rule;
+  const rule::Conditions& rule = whole.conditions;
   EXPECT_EQ(rule.ip_version, Family::v4);
   EXPECT_EQ(rule.port.size(), 3U);
   EXPECT_EQ(rule.port[2].last, 2000);
   EXPECT_EQ(rule.source_port[1].first, 0);
   EXPECT_EQ(rule.source_port[2].last, 65535);
-  EXPECT_TRUE(rule.invert);
+  EXPECT_TRUE(whole.invert);
   EXPECT_EQ(config.route.rules[1].action, Action::drop);
   EXPECT_EQ(config.route.rules[2].action, Action::drop);
   EXPECT_EQ(config.route.rules[3].action, Action::reject);
@@ -243,8 +244,6 @@ TEST(Config, EachProblem) {
            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
            "\"0x2024\", got "
            "\"0x1g\"\n"},
-          {rule(R"("outbound": "out")"),
-           "route.rules[0]: has no condition: it would match every flow\n"},
           {rule(R"("port": 80)"), "route.rules[0]: \"outbound\" is missing\n"},
           {rule(R"("port": 80, "outbound": "oud")"),
            "route.rules[0].outbound: no outbound has the tag \"oud\"; did you mean \"out\"?\n"},

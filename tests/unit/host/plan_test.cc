@@ -131,10 +131,12 @@ const std::vector<Case>& cases() {
       with("address-sets",
            [](Policy&, AutoRoute& wanted) {
              wanted.route_address_set = {"some"};
-             wanted.set_address = {prefix("203.0.113.0/25"), prefix("203.0.113.128/26"),
-                                   prefix("2001:db8::/33"), prefix("2001:db8:8000::/33")};
+             wanted.set_address =
+                 intervals_of({prefix("203.0.113.0/25"), prefix("203.0.113.128/26"),
+                               prefix("2001:db8::/33"), prefix("2001:db8:8000::/33")});
              wanted.route_exclude_address_set = {"others"};
-             wanted.set_exclude_address = {prefix("203.0.113.7/32"), prefix("255.0.0.0/8")};
+             wanted.set_exclude_address =
+                 intervals_of({prefix("203.0.113.7/32"), prefix("255.0.0.0/8")});
            }),
       with("closed", [](Policy&, AutoRoute& wanted) { wanted.on_stop = config::OnStop::closed; }),
       with("gateway", [](Policy&, AutoRoute& wanted) { wanted.gateway = true; }),

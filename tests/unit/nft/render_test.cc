@@ -54,5 +54,10 @@ TEST(Render, ADestinationThatIsOneAddressHasNoLength) {
             "ip6 daddr 2001:db8::/32");
 }
 
+TEST(ControlGroups, KnowTheirLevel) {
+  EXPECT_EQ((MatchControlGroup{"a.service"}.level()), 1U);
+  EXPECT_EQ((MatchControlGroup{"user.slice/user-1000.slice/games.scope"}.level()), 3U);
+}
+
 }  // namespace
 }  // namespace hairpin::nft

@@ -1,14 +1,12 @@
 // Prefixes into intervals: tables, and a bitmap as an independent oracle.
-#include "nft/intervals.h"
+#include "base/interval.h"
 
 #include <gtest/gtest.h>
 
 #include <bitset>
 #include <random>
 
-#include "nft/ruleset.h"
-
-namespace hairpin::nft {
+namespace hairpin {
 namespace {
 
 std::string text(const std::vector<const char*>& prefixes) {
@@ -59,10 +57,24 @@ TEST(Intervals, HoldTheSameAddresses) {
   }
 }
 
-TEST(ControlGroups, KnowTheirLevel) {
-  EXPECT_EQ((MatchControlGroup{"a.service"}.level()), 1U);
-  EXPECT_EQ((MatchControlGroup{"user.slice/user-1000.slice/games.scope"}.level()), 3U);
+TEST(Intervals, SplitIntoPrefixes) {
+  const auto split = [](const char* first, const char* last) {
+    std::string all;
+    for (const Prefix& prefix : prefixes_of({*IpAddr::parse(first), *IpAddr::parse(last)})) {
+      all += prefix.text() + " ";
+    }
+    return all;
+  };
+  EXPECT_EQ(split("10.0.0.0", "10.255.255.255"), "10.0.0.0/8 ");
+  EXPECT_EQ(split("192.0.2.1", "192.0.2.1"), "192.0.2.1/32 ");
+  EXPECT_EQ(split("192.0.2.1", "192.0.2.6"),
+            "192.0.2.1/32 192.0.2.2/31 192.0.2.4/31 192.0.2.6/32 ");
+  EXPECT_EQ(split("0.0.0.0", "255.255.255.255"), "0.0.0.0/0 ");
+  EXPECT_EQ(split("255.255.255.254", "255.255.255.255"), "255.255.255.254/31 ");
+  EXPECT_EQ(split("::", "2001:db8::1"),
+            "::/3 2000::/16 2001::/21 2001:800::/22 2001:c00::/24 "
+            "2001:d00::/25 2001:d80::/27 2001:da0::/28 2001:db0::/29 2001:db8::/127 ");
 }
 
 }  // namespace
-}  // namespace hairpin::nft
+}  // namespace hairpin

@@ -1,0 +1,35 @@
+// Regular expressions: RE2's, whose time is linear in the text whatever the expression.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace hairpin::rule {
+
+/// What is wrong with an expression; empty: nothing.
+std::string expression_problem(const std::string& text);
+
+/// An expression that matches this byte and no other.
+std::string quoted(char c);
+
+/// Several expressions, matched at once and anywhere in a text.
+class Expressions {
+ public:
+  Expressions();
+  Expressions(Expressions&&) noexcept;
+  ~Expressions();
+
+  /// Requires: nothing is wrong with it; before `finish`.
+  void add(const std::string& text);
+  void finish();
+
+  /// Whether any matches.
+  bool match(std::string_view text) const;
+
+ private:
+  struct Set;
+  std::unique_ptr<Set> set_;  ///< Null: none was added.
+};
+
+}  // namespace hairpin::rule
