@@ -135,7 +135,8 @@ class Reach(LabTest):
 class Bytes(LabTest):
     """What arrives is what was sent."""
 
-    SIZE = 1 << 30
+    # A gibibyte; less where a sanitizer makes each byte dear: what is to be seen there is seen at once.
+    SIZE = int(os.environ.get("HAIRPIN_BULK", 1 << 30))
 
     def pattern(self):
         """Bytes that no two places share, made faster than they are moved."""
@@ -155,7 +156,7 @@ class Bytes(LabTest):
         path.chmod(0o644)
         return path
 
-    def test_one_gibibyte_each_way(self):
+    def test_bulk_each_way(self):
         need("socat")
         self.lab.nginx()
         self.lab.microsocks()
