@@ -240,6 +240,16 @@ void reset_on_close(int socket) {
   (void)::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+Result<std::span<const std::byte>> peek(int socket, std::span<std::byte> into) {
+  const ssize_t size = ::recv(socket, into.data(), into.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (size < 0) return last_error("recv");
+  return std::span<const std::byte>(into.first(static_cast<std::size_t>(size)));
+}
+
+void set_low_water(int socket, std::size_t bytes) {
+  (void)set(socket, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes), "SO_RCVLOWAT");
+}
+
 void set_no_delay(int socket) {
   (void)set(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 }

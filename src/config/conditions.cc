@@ -94,7 +94,19 @@ constexpr std::array<Field<Rule>, 13> kCommon{{
     {"type", "\"default\" or \"logical\"", [](const Reader&, Rule&) {}},  // read before the others
 }};
 
-constexpr std::array<Field<Rule>, 6> kOfFlows{{
+void read_protocols(const Reader& reader, Rule& out) {
+  for (const Reader& element : reader.list()) {
+    const auto* text = element.value().get_ptr<const std::string*>();
+    if (text != nullptr && sniff::parse_protocol(*text)) {
+      out.conditions.protocol.push_back(*text);
+    } else {
+      element.expected("tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp");
+    }
+  }
+}
+
+constexpr std::array<Field<Rule>, 7> kOfFlows{{
+    {"protocol", "a protocol or a list of them", read_protocols},
     {"inbound", kTexts, into<&Conditions::inbound>},
     {"ip_version", "4 or 6", read_ip_version},
     {"ip_is_private", kBool, into<&Conditions::ip_is_private>},

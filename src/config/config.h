@@ -18,6 +18,7 @@
 #include "base/strong.h"
 #include "rule/matcher.h"
 #include "rule/rule.h"
+#include "sniff/sniff.h"
 
 namespace hairpin::config {
 
@@ -152,12 +153,30 @@ enum class Action : std::uint8_t {
   route,   ///< To an outbound.
   reject,  ///< TCP is reset, UDP answered with ICMP port unreachable.
   drop,    ///< Silence.
+  // These decide nothing: the rules behind are asked next.
+  sniff,    ///< The first bytes tell more.
+  options,  ///< Something about the flow is changed.
+};
+inline bool is_final(Action action) {
+  return action < Action::sniff;
+}
+
+/// What a rule changes about the flows that it holds for.
+struct FlowOptions {
+  std::optional<IpAddr> override_address;  ///< Of the destination.
+  std::optional<std::uint16_t> override_port;
+  std::optional<Duration> udp_timeout;  ///< Of two-way associations; longer ones have no effect.
+
+  bool any() const { return override_address || override_port || udp_timeout; }
 };
 
 struct RouteRule {
   rule::Rule rule;  ///< Without conditions: every flow.
   Action action = Action::route;
-  std::string outbound;  ///< Of Action::route.
+  std::string outbound;                                 ///< Of Action::route.
+  sniff::Protocols sniffers = sniff::Protocols::all();  ///< Of Action::sniff.
+  Duration sniff_timeout{300};
+  FlowOptions options;  ///< Of Action::route and Action::options.
 };
 
 /// Where a rule-set comes from, and in what form.

@@ -29,6 +29,7 @@ constexpr std::string_view kBool = "true or false";
 constexpr std::string_view kDuration = "a duration such as \"5m\"";
 constexpr std::string_view kTexts = "a text or a list of texts";
 constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
+constexpr std::string_view kProtocols = "tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
 
 /// Reads the field into a member, by the type of that member.
@@ -292,14 +293,41 @@ namespace {
 
 // ---- route --------------------------------------------------------------------------------------
 
+constexpr std::string_view kActions = "\"route\", \"reject\", \"sniff\" or \"route-options\"";
+
 void read_action(const Reader& reader, RouteRule& rule) {
   if (reader.value() == "route") {
     rule.action = Action::route;
   } else if (reader.value() == "reject") {
     if (rule.action != Action::drop) rule.action = Action::reject;
+  } else if (reader.value() == "sniff") {
+    rule.action = Action::sniff;
+  } else if (reader.value() == "route-options") {
+    rule.action = Action::options;
   } else {
-    reader.expected("\"route\" or \"reject\"");
+    reader.expected(kActions);
   }
+}
+
+void read_sniffers(const Reader& reader, RouteRule& rule) {
+  const auto elements = reader.list();
+  if (!elements.empty()) rule.sniffers = {};
+  for (const Reader& element : elements) {
+    const auto* text = element.value().get_ptr<const std::string*>();
+    const auto protocol = text == nullptr ? std::nullopt : sniff::parse_protocol(*text);
+    if (protocol) {
+      rule.sniffers.add(*protocol);
+    } else {
+      element.expected(kProtocols);
+    }
+  }
+}
+
+void read_override_address(const Reader& reader, RouteRule& rule) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto address = text == nullptr ? std::nullopt : IpAddr::parse(*text);
+  if (!address) return reader.expected("an address");
+  rule.options.override_address = *address;
 }
 
 void read_method(const Reader& reader, RouteRule& rule) {
@@ -310,11 +338,50 @@ void read_method(const Reader& reader, RouteRule& rule) {
   }
 }
 
-constexpr std::array<Field<RouteRule>, 3> kActionFields{{
-    {"action", "\"route\" or \"reject\"", read_action},
+constexpr std::array<Field<RouteRule>, 8> kActionFields{{
+    {"action", kActions, read_action},
     {"method", "\"default\" or \"drop\"", read_method},
     {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
+    {"sniffer", "a protocol or a list of them", read_sniffers},
+    {"timeout", kDuration, into<&RouteRule::sniff_timeout>},
+    {"override_address", "an address", read_override_address},
+    {"override_port", "a port",
+     [](const Reader& reader, RouteRule& rule) {
+       std::uint16_t port = 0;
+       read_port(reader, port);
+       if (port != 0) rule.options.override_port = port;
+     }},
+    {"udp_timeout", kDuration,
+     [](const Reader& reader, RouteRule& rule) {
+       Duration timeout{0};
+       read(reader, timeout);
+       if (timeout.count() != 0) rule.options.udp_timeout = timeout;
+     }},
 }};
+
+/// Fields that belong to one action say so where they stand beside another.
+void check_action(const Reader& reader, const RouteRule& rule) {
+  const Json& json = reader.value();
+  const auto only = [&](std::initializer_list<const char*> fields, bool allowed, const char* with) {
+    for (const char* field : fields) {
+      if (!allowed && json.contains(field)) {
+        reader.complain("\"" + std::string(field) + "\" needs action " + with);
+      }
+    }
+  };
+  const Action action = rule.action;
+  const bool rejects = json.contains("action") && json["action"] == "reject";
+  const bool routes = action == Action::route;
+  only({"method"}, rejects, "\"reject\"");
+  only({"sniffer", "timeout"}, action == Action::sniff, "\"sniff\"");
+  only({"override_address", "override_port", "udp_timeout"}, routes || action == Action::options,
+       "\"route\" or \"route-options\"");
+  if (!routes && !rule.outbound.empty()) {
+    reader.complain(json["action"].dump() + " takes no \"outbound\"");
+  }
+  if (routes && rule.outbound.empty()) reader.complain("\"outbound\" is missing");
+  if (action == Action::options && !rule.options.any()) reader.complain("has no option to set");
+}
 
 }  // namespace
 
@@ -324,11 +391,7 @@ void read(const Reader& reader, RouteRule& rule) {
   read_parts(reader, Part<rule::Rule>{fields, rule.rule}, Part<RouteRule>{kActionFields, rule});
   read_inner_rules(reader, RuleContext::flow, rule.rule);
   if (reader.problems().size() != before) return;
-  const Json& json = reader.value();
-  const bool rejects = json.contains("action") && json["action"] == "reject";
-  if (json.contains("method") && !rejects) reader.complain("\"method\" needs action \"reject\"");
-  if (rejects && !rule.outbound.empty()) reader.complain("\"reject\" takes no \"outbound\"");
-  if (!rejects && rule.outbound.empty()) reader.complain("\"outbound\" is missing");
+  check_action(reader, rule);
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "dispatch/sniff_client.h"
 #include "relay/tcp_relay.h"
 
 namespace hairpin::dispatch {
@@ -55,31 +56,49 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
   generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(fresh)});
 }
 
+bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& out) {
+  auto socket = worker_.watch(std::move(client));
+  if (socket) {
+    out.emplace(std::move(*socket));
+    return true;
+  }
+  worker_.counters.add(Count::tcp_no_descriptor);
+  log::warn("{} refused: {}", flow.text(), socket.error().text());
+  return false;
+}
+
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
-  const route::Decision decision = generation_->decide(flow);
+  const auto generation = generation_;  // a change in the meantime is for others
+  std::optional<Descriptor> watched;
+  route::Decision decision = generation->decide(flow);
+  for (; !config::is_final(decision.action);
+       decision = generation->decide(flow, *decision.rule + 1)) {
+    const config::RouteRule& rule = generation->rule(decision);
+    flow.apply(rule.options);
+    if (rule.action != config::Action::sniff || !flow.protocol.empty()) continue;
+    if (!watched && !watch(std::move(client), flow, watched)) co_return;
+    co_await sniff_client(worker_, *watched, rule, flow);
+  }
+  if (decision.rule) flow.apply(generation->rule(decision).options);
+  const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
   if (decision.action != config::Action::route ||
-      !generation_->outbound(decision)->carries(Network::tcp)) {
+      !generation->outbound(decision)->carries(Network::tcp)) {
     worker_.counters.add(Count::tcp_rejected);
     log::info("{} rejected", flow.text());
-    co_return reset(std::move(client));
+    co_return refuse();
   }
-  const std::shared_ptr<outbound::Outbound> through = generation_->outbound(decision);
+  const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   auto server = co_await through->connect(flow.destination);
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
     worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
     log::warn("{} via {} failed: {}", flow.text(), through->tag(), server.error().text());
-    co_return reset(std::move(client));
+    co_return refuse();
   }
-  auto socket = worker_.watch(std::move(client));
-  if (!socket) {
-    worker_.counters.add(Count::tcp_no_descriptor);
-    log::warn("{} refused: {}", flow.text(), socket.error().text());
-    co_return;
-  }
+  if (!watched && !watch(std::move(client), flow, watched)) co_return;
   worker_.counters.add(Count::tcp_opened);
   log::debug("{} via {} opened", flow.text(), through->tag());
-  relay::TcpRelay::start(worker_, std::move(*socket), std::move(*server), idle,
+  relay::TcpRelay::start(worker_, std::move(*watched), std::move(*server), idle,
                          [flow, through](const relay::Summary& summary) {
                            log::info("{} via {} {}: {} up, {} down", flow.text(), through->tag(),
                                      text(summary.ending), size_text(summary.sent),

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/asio.h"
@@ -30,7 +31,13 @@ struct Generation {
   std::shared_ptr<const Policy> policy;
   std::vector<std::shared_ptr<outbound::Outbound>> outbounds;
 
-  route::Decision decide(const Flow& flow) const { return policy->router.decide(flow); }
+  route::Decision decide(const Flow& flow, std::size_t from = 0) const {
+    return policy->router.decide(flow, from);
+  }
+  /// Requires: a rule has decided.
+  const config::RouteRule& rule(const route::Decision& decision) const {
+    return policy->config.route.rules[*decision.rule];
+  }
   const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
     return outbounds[decision.outbound];
   }
@@ -52,6 +59,9 @@ class Dispatcher {
   Task<> serve_tcp(Fd client, Flow flow, Clock::duration idle);
 
  private:
+  /// False after telling why not; the client is gone then.
+  bool watch(Fd client, const Flow& flow, std::optional<Descriptor>& out);
+
   Worker& worker_;
   bool mark_sockets_;
   std::shared_ptr<const Generation> generation_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "sniff/quic.h"
 
 namespace hairpin::dispatch {
 
@@ -15,6 +16,10 @@ constexpr std::uint16_t kDnsPort = 53;
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 /// Batches of datagrams taken before the other flows of the worker have a turn.
 constexpr int kBatches = 4;
+/// Destinations of one client that are remembered; a client that scans has many.
+constexpr std::size_t kMaxCourses = 256;
+/// Bytes that wait until it is known what they are.
+constexpr std::size_t kMaxHeld = std::size_t{64} * 1024;
 
 }  // namespace
 
@@ -31,17 +36,12 @@ class UdpAssociations::Association final
   void send(const Flow& flow, const platform::Burst& burst) {
     last_activity_ = Clock::now();
     if (flow.destination.port != kDnsPort) only_dns_ = false;
-    const route::Decision decision = generation_->decide(flow);
-    if (decision.action == config::Action::drop) return reject(flow, burst);
-    if (decision.action == config::Action::reject ||
-        !generation_->outbound(decision)->carries(Network::udp)) {
-      reject(flow, burst);
-      return table_.back_.refuse(client(), flow.destination, burst[0]);
-    }
-    if (outbound::UdpPath* path = path_for(decision, flow)) {
-      sent_ += burst.count;
-      path->send(flow.destination, burst);
-    }
+    Course& course = course_of(flow);
+    if (course.decided()) return forward(course, burst);
+    ask_rules(course, burst);
+    if (!course.decided()) return course.sniffing->hold(burst, table_.worker_.counters);
+    flush(course);
+    forward(course, burst);
   }
 
   void close(const char* why) {
@@ -49,6 +49,7 @@ class UdpAssociations::Association final
     std::string tags;
     for (const auto& path : paths_) tags += " via " + path->through->tag();
     paths_.clear();
+    courses_.clear();
     log::info("{}{} {}: {} datagrams up, {} down", first_.text(), tags, why, sent_, received_);
   }
 
@@ -69,9 +70,168 @@ class UdpAssociations::Association final
     bool broken = false;
   };
 
+  struct Course;
+
+  /// Datagrams that wait until it is known what they are; for as long as the rule allows.
+  struct Sniffing final : Watched {
+    Sniffing(Association& to, Course& of, std::size_t by, Clock::duration patience)
+        : owner(to), course(of), rule(by), until(Clock::now() + patience) {
+      owner.table_.worker_.watchdog.watch(*this);
+    }
+    ~Sniffing() override { owner.table_.worker_.counters.add(Count::udp_queue_full, held.size()); }
+    void hold(const platform::Burst& burst, Counters& counters) {
+      for (std::size_t i = 0; i < burst.count; ++i) {
+        const auto datagram = burst[i];
+        bytes += datagram.size();
+        if (bytes > kMaxHeld) return counters.add(Count::udp_queue_full, burst.count - i);
+        held.emplace_back(Worker::kHeadroom + datagram.size());
+        std::ranges::copy(datagram, held.back().begin() + Worker::kHeadroom);
+      }
+    }
+    Clock::time_point deadline() const override { return until; }
+    void expire() override { owner.give_up(course); }
+
+    Association& owner;
+    Course& course;
+    std::size_t rule;  ///< That asked for it.
+    Clock::time_point until;
+    sniff::Quic quic;
+    std::vector<std::vector<std::byte>> held;  ///< Each behind Worker::kHeadroom bytes.
+    std::size_t bytes = 0;
+  };
+
+  /// What has been decided for one destination.
+  struct Course {
+    Flow flow;       ///< With what has been found out, and where it really goes.
+    Endpoint asked;  ///< Where the client sends.
+    route::Decision decision;
+    std::unique_ptr<Sniffing> sniffing;  ///< Until it is decided; null before the rules are asked.
+    bool settled = false;
+
+    bool decided() const { return settled; }
+  };
+
+  Course& course_of(const Flow& flow) {
+    if (courses_.size() >= kMaxCourses && !courses_.contains(flow.destination)) courses_.clear();
+    auto [entry, fresh] = courses_.try_emplace(flow.destination);
+    if (fresh) {
+      entry->second.flow = flow;
+      entry->second.asked = flow.destination;
+    }
+    return entry->second;
+  }
+
+  /// Goes on where the rules were left, with what `burst` tells. Undecided: it does not tell
+  /// enough.
+  void ask_rules(Course& course, const platform::Burst& burst) {
+    if (!course.sniffing) {
+      course.decision = generation_->decide(course.flow);
+    } else if (!sniff(course, generation_->policy->config.route.rules[course.sniffing->rule],
+                      burst)) {
+      return;
+    } else {
+      course.decision = generation_->decide(course.flow, course.sniffing->rule + 1);
+    }
+    while (!config::is_final(course.decision.action)) {
+      const config::RouteRule& rule = generation_->rule(course.decision);
+      course.flow.apply(rule.options);
+      const bool sniffs = rule.action == config::Action::sniff && course.flow.protocol.empty();
+      if (sniffs && !sniff(course, rule, burst)) return;
+      course.decision = generation_->decide(course.flow, *course.decision.rule + 1);
+    }
+    settle(course);
+  }
+
+  /// False when more datagrams are needed.
+  bool sniff(Course& course, const config::RouteRule& rule, const platform::Burst& burst) {
+    if (!course.sniffing) {
+      const auto found = sniff::sniff_datagram(burst[0], rule.sniffers);
+      if (found.verdict == sniff::Verdict::yes) return note(course, found);
+      if (!rule.sniffers.has(sniff::Protocol::quic) || !sniff::is_quic_initial(burst[0]))
+        return true;
+      course.sniffing =
+          std::make_unique<Sniffing>(*this, course, *course.decision.rule, rule.sniff_timeout);
+    }
+    for (std::size_t i = 0; i < burst.count; ++i) {
+      const auto found = course.sniffing->quic.feed(burst[i]);
+      if (found.verdict != sniff::Verdict::more) return note(course, found);
+    }
+    return false;
+  }
+
+  bool note(Course& course, const sniff::Finding& found) {
+    if (found.verdict != sniff::Verdict::yes) return true;
+    course.flow.protocol = sniff::name(found.protocol);
+    course.flow.domain = found.domain;
+    log::debug("{} speaks {}{}{}", course.flow.text(), course.flow.protocol,
+               found.domain.empty() ? "" : " to ", found.domain);
+    return true;
+  }
+
+  void settle(Course& course) {
+    if (course.decision.rule) course.flow.apply(generation_->rule(course.decision).options);
+    course.settled = true;
+    if (course.flow.destination != course.asked) moved_ = true;
+    if (course.flow.udp_timeout) {
+      two_way_ = std::min<Clock::duration>(two_way_.value_or(*course.flow.udp_timeout),
+                                           *course.flow.udp_timeout);
+      table_.worker_.watchdog.hasten(*this);
+    }
+  }
+
+  /// Time is up: the rules behind are asked with what is known.
+  void give_up(Course& course) {
+    const std::unique_ptr<Sniffing> sniffing = std::move(course.sniffing);
+    course.decision = generation_->decide(course.flow, sniffing->rule + 1);
+    while (!config::is_final(course.decision.action)) {
+      course.flow.apply(generation_->rule(course.decision).options);
+      course.decision = generation_->decide(course.flow, *course.decision.rule + 1);
+    }
+    settle(course);
+    forward_held(course, *sniffing);
+  }
+
+  void flush(Course& course) {
+    if (!course.sniffing) return;
+    const std::unique_ptr<Sniffing> sniffing = std::move(course.sniffing);
+    forward_held(course, *sniffing);
+  }
+
+  void forward_held(const Course& course, Sniffing& sniffing) {
+    auto held = std::move(sniffing.held);
+    sniffing.held.clear();
+    for (std::vector<std::byte>& datagram : held) {
+      forward(course, platform::Burst::single(datagram, Worker::kHeadroom,
+                                              datagram.size() - Worker::kHeadroom));
+    }
+  }
+
+  void forward(const Course& course, const platform::Burst& burst) {
+    const route::Decision& decision = course.decision;
+    if (decision.action == config::Action::drop) return reject(course.flow, burst);
+    if (decision.action == config::Action::reject ||
+        !generation_->outbound(decision)->carries(Network::udp)) {
+      reject(course.flow, burst);
+      return table_.back_.refuse(client(), course.asked, burst[0]);
+    }
+    if (outbound::UdpPath* path = path_for(decision, course.flow)) {
+      sent_ += burst.count;
+      path->send(course.flow.destination, burst);
+    }
+  }
+
   void reject(const Flow& flow, const platform::Burst& burst) {
     table_.worker_.counters.add(Count::udp_rejected, burst.count);
     log::debug("{} rejected", flow.text());
+  }
+
+  /// Where the client believes that an answer comes from.
+  Endpoint seen_by_client(const Endpoint& from) const {
+    if (!moved_) return from;
+    for (const auto& [asked, course] : courses_) {
+      if (course.flow.destination == from) return asked;
+    }
+    return from;
   }
 
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow) {
@@ -107,7 +267,7 @@ class UdpAssociations::Association final
     // Answered: from now on another timeout holds, which may be the shorter one.
     if (first) table_.worker_.watchdog.hasten(*this);
     table_.worker_.counters.add(Count::udp_out, burst.count);
-    table_.back_.answer(from, client(), burst);
+    table_.back_.answer(seen_by_client(from), client(), burst);
   }
 
   void failed(Path& path, const Error& error) {
@@ -119,14 +279,20 @@ class UdpAssociations::Association final
   }
 
   Clock::time_point deadline() const override {
-    if (received_ > 0 && !only_dns_) return last_activity_ + table_.limits_.two_way;
-    return last_activity_ + (only_dns_ ? kDnsTimeout : kOneWayTimeout);
+    const Clock::duration two_way =
+        std::min(two_way_.value_or(table_.limits_.two_way), table_.limits_.two_way);
+    if (received_ > 0 && !only_dns_) return last_activity_ + two_way;
+    const Clock::duration kind = only_dns_ ? kDnsTimeout : kOneWayTimeout;
+    return last_activity_ + std::min(kind, two_way);
   }
   void expire() override { table_.close(*this, "ended"); }
 
   UdpAssociations& table_;
   Flow first_;                                    ///< What opened it; the client is that of all.
   std::shared_ptr<const Generation> generation_;  ///< Of its beginning: a change moves none.
+  std::unordered_map<Endpoint, Course, EndpointHash> courses_;  ///< By where the client sends.
+  std::optional<Clock::duration> two_way_;  ///< The shortest that a rule has set.
+  bool moved_ = false;                      ///< Some destination is not where the client sends.
   std::vector<std::unique_ptr<Path>> paths_;
   Clock::time_point last_activity_ = Clock::now();
   std::uint64_t sent_ = 0;

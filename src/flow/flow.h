@@ -20,6 +20,15 @@ struct Flow {
   std::string protocol =
       {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
+  std::optional<config::Duration> udp_timeout = {};  ///< Shorter than the inbound's.
+
+  /// What a rule changes.
+  void apply(const config::FlowOptions& options) {
+    if (options.override_address) destination.address = *options.override_address;
+    if (options.override_port) destination.port = *options.override_port;
+    if (options.udp_timeout) udp_timeout = options.udp_timeout;
+  }
+
   std::string text() const {
     return std::string(config::name(network)) + " " + client.text() + " -> " + destination.text();
   }

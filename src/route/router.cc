@@ -40,6 +40,10 @@ std::string describe(const config::Config& config, const Decision& decision) {
       return "reject";
     case config::Action::drop:
       return "drop";
+    case config::Action::sniff:
+      return "sniff";
+    case config::Action::options:
+      return "route-options";
   }
   return "";
 }
@@ -48,7 +52,7 @@ std::vector<Step> explain(const config::Config& config, const rule::Facts& facts
   std::vector<Step> steps;
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
     steps.push_back({i, rule::explain(config.route.rules[i].rule, facts, find_in(config))});
-    if (steps.back().reason.holds) break;
+    if (steps.back().reason.holds && config::is_final(config.route.rules[i].action)) break;
   }
   return steps;
 }
@@ -63,12 +67,12 @@ Router::Router(const config::Config& config) {
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);
 }
 
-Decision Router::decide(const Flow& flow) const {
-  return decide(facts_of(flow, inbounds_[flow.inbound]));
+Decision Router::decide(const Flow& flow, std::size_t from) const {
+  return decide(facts_of(flow, inbounds_[flow.inbound]), from);
 }
 
-Decision Router::decide(const rule::Facts& facts) const {
-  for (std::size_t i = 0; i < rules_.size(); ++i) {
+Decision Router::decide(const rule::Facts& facts, std::size_t from) const {
+  for (std::size_t i = from; i < rules_.size(); ++i) {
     if (!rules_[i].rule.matches(facts)) continue;
     return {rules_[i].action, rules_[i].outbound, i};
   }

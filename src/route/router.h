@@ -30,7 +30,8 @@ struct Step {
   std::size_t rule;
   rule::Reason reason;
 };
-/// Each rule up to the one that decides, for people. Slow.
+/// Each rule up to the one that decides, for people: as if sniffing had found what `facts` has of
+/// it, and nothing else. Slow.
 std::vector<Step> explain(const config::Config& config, const rule::Facts& facts);
 
 class Router {
@@ -38,8 +39,10 @@ class Router {
   /// Requires: a configuration that config::parse accepted, and whose rule-sets are loaded.
   explicit Router(const config::Config& config);
 
-  Decision decide(const Flow& flow) const;
-  Decision decide(const rule::Facts& facts) const;
+  /// Asks the rules from `from` on. An action that is not final is given back, too: when it has
+  /// been done, the rules behind it are to be asked.
+  Decision decide(const Flow& flow, std::size_t from = 0) const;
+  Decision decide(const rule::Facts& facts, std::size_t from = 0) const;
 
  private:
   struct Compiled {

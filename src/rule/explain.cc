@@ -128,7 +128,7 @@ std::string explain_conditions(const Conditions& conditions, bool whole, const F
     }
     if (one) append(held, single.field + (single.value.empty() ? "" : " " + single.value), ", ");
   }
-  if (whole) return held.empty() ? "no condition" : held;
+  if (whole) return held.empty() ? "without conditions" : held;
   std::string missing;
   for (const std::string& group : order) {
     if (!groups[group]) append(missing, fields[group], ", ");

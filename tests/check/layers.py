@@ -12,12 +12,13 @@ MAY = {
     "platform": set(),
     "src/wire": set(),
     "src/rule": set(),
-    "src/config": {"src/rule"},
+    "src/sniff": set(),
+    "src/config": {"src/rule", "src/sniff"},
     "src/flow": {"src/config", "src/rule", "nat", "platform"},
     "src/route": {"src/config", "src/flow", "src/rule"},
     "src/outbound": {"src/config", "src/flow", "src/wire", "platform"},
     "src/relay": {"src/flow", "src/outbound", "platform"},
-    "src/dispatch": {"src/config", "src/flow", "src/route", "src/outbound", "src/relay", "nat", "platform"},
+    "src/dispatch": {"src/config", "src/sniff", "src/flow", "src/route", "src/outbound", "src/relay", "nat", "platform"},
     "src/stack": {"src/config", "src/flow", "src/dispatch", "nat", "nft", "platform"},
     "src/host": {"src/config", "platform", "nft"},
     "src/app": {"src/config", "src/rule", "src/flow", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "nft",
@@ -31,12 +32,14 @@ WHY = {
     "platform": "platform/ is a library of its own: it knows nothing of this program",
     "src/wire": "src/wire/ is pure: bytes in, values out",
     "src/rule": "rules are pure: values in, an answer out",
+    "src/sniff": "sniffers only look: bytes in, a finding out",
     "src/config": "the configuration flows down as a value: it knows nobody who uses it",
     "src/route": "routing is a pure function of configuration and flow",
 }
 # Pure folders may not reach the system by the back door either. log.h is in src/base.
 PURE = {"nat": r"<sys/(?!socket)|<boost/asio|base/(log|asio|fd)\.h|<chrono>|<thread>|<fstream>",
         "src/wire": r"<sys/|base/(log|asio|fd)\.h|<thread>|<fstream>",
+        "src/sniff": r"<sys/|base/(log|asio|fd)\.h|<chrono>|<thread>|<fstream>",
         "src/rule": r"<sys/|base/(log|asio|fd)\.h|<thread>|<fstream>",
         "src/route": r"<sys/|base/(asio|fd)\.h|<thread>|<fstream>"}
 OS_MACRO = re.compile(r"#\s*(if|ifdef|elif).*(__linux__|_WIN32|__APPLE__|__ANDROID__|__FreeBSD__)")

@@ -124,8 +124,7 @@ TEST_F(Files, WhatIsWrongIsTold) {
             "route.rule_set \"s\": a.srs is no file of format \"binary\"\n");
   EXPECT_EQ(load(local(write("a.json", "SRS\x01"))),
             "route.rule_set \"s\": a.json is no file of format \"source\"\n");
-  EXPECT_EQ(load(local(write("a.srs", "SRS\x01"))),
-            "a.srs: the file ends in the middle\n");
+  EXPECT_EQ(load(local(write("a.srs", "SRS\x01"))), "a.srs: the file ends in the middle\n");
   EXPECT_EQ(load(local(write("a.json", R"({"rules": []})"))),
             "a.json: \"version\" is missing, for example 3\n");
   EXPECT_EQ(load(local(write("a.json", R"({"version": 9, "rules": []})"))),

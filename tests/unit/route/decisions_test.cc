@@ -57,7 +57,8 @@ std::string decide(const config::Config& config, const Router& router, const Jso
     text += "    rules[" + std::to_string(step.rule) + "] " + (step.reason.holds ? "yes" : "no") +
             ": " + step.reason.text + "\n";
   }
-  const Decision decision = router.decide(facts);
+  Decision decision = router.decide(facts);
+  while (!config::is_final(decision.action)) decision = router.decide(facts, *decision.rule + 1);
   // The compiled rules and the explanation are two ways to the same rule.
   const bool held = !steps.empty() && steps.back().reason.holds;
   EXPECT_EQ(decision.rule.has_value(), held) << text;
@@ -90,7 +91,7 @@ TEST(Decisions, AreAsWritten) {
     if (std::getenv("HAIRPIN_WRITE_GOLDEN") != nullptr) std::ofstream(golden) << text;
     EXPECT_EQ(text, read(golden)) << entry.path();
   }
-  EXPECT_GE(rows, 140);
+  EXPECT_GE(rows, 150);
 }
 
 }  // namespace

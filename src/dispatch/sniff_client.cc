@@ -1,0 +1,32 @@
+#include "dispatch/sniff_client.h"
+
+#include "base/log.h"
+#include "sniff/sniff.h"
+
+namespace hairpin::dispatch {
+
+Task<> sniff_client(Worker& worker, Descriptor& client, const config::RouteRule& rule, Flow& flow) {
+  const int socket = client.native_handle();
+  const Deadline deadline(worker.watchdog, client, rule.sniff_timeout);
+  for (std::size_t seen = 0; !deadline.expired();) {
+    auto [failed] = co_await client.async_wait(Wait::wait_read, kAsTuple);
+    if (failed) break;
+    const auto bytes = platform::peek(socket, worker.scratch);
+    if (!bytes && bytes.error().code == EAGAIN) continue;
+    // The end, or an error: nothing more comes.
+    if (!bytes || bytes->size() <= seen) break;
+    seen = bytes->size();
+    const sniff::Finding finding = sniff::sniff_stream(*bytes, rule.sniffers);
+    if (finding.verdict == sniff::Verdict::yes) {
+      flow.protocol = sniff::name(finding.protocol);
+      flow.domain = finding.domain;
+      log::debug("{} speaks {}{}{}", flow.text(), flow.protocol, flow.domain.empty() ? "" : " to ",
+                 flow.domain);
+    }
+    if (finding.verdict != sniff::Verdict::more || seen == worker.scratch.size()) break;
+    platform::set_low_water(socket, seen + 1);
+  }
+  platform::set_low_water(socket, 1);
+}
+
+}  // namespace hairpin::dispatch
