@@ -66,7 +66,7 @@ class Control {
       if (::read(signals_.native_handle(), &info, sizeof info) == sizeof info) {
         switch (static_cast<int>(info.ssi_signo)) {
           case SIGHUP:
-            reload();
+            quietly(actions_.reload);
             break;
           case SIGUSR1:
             actions_.report();
@@ -115,9 +115,10 @@ class Control {
     if (changed_it) changed();  // what others did meanwhile has not been heard
   }
 
-  void reload() {
+  /// What may change much by itself. What others do meanwhile is looked for afterwards.
+  void quietly(const std::function<void()>& action) {
     monitor_.hear_tables(false);
-    actions_.reload();
+    action();
     monitor_.hear_tables(true);
     changed();
   }
@@ -133,6 +134,7 @@ class Control {
         look();
       }
       asleep_ = asleep;
+      if (actions_.files_changed()) quietly(actions_.read_files);
       if (actions_.tick()) look();
       watch();
     });

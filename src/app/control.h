@@ -13,8 +13,10 @@ struct Actions {
   std::function<bool()> look;
   /// Twice a second. Says whether `look` is due.
   std::function<bool()> tick;
-  std::function<void()> reload;  ///< SIGHUP
-  std::function<void()> report;  ///< SIGUSR1
+  std::function<bool()> files_changed;  ///< Asked twice a second.
+  std::function<void()> read_files;     ///< They have.
+  std::function<void()> reload;         ///< SIGHUP
+  std::function<void()> report;         ///< SIGUSR1
 };
 
 /// Serves until SIGTERM or SIGINT. Changes of the network are passed on when nothing more has come

@@ -14,6 +14,7 @@
 #include "app/control.h"
 #include "app/diagnose.h"
 #include "app/engine.h"
+#include "app/rule_files.h"
 #include "base/log.h"
 #include "flow/resolver.h"
 #include "host/chains.h"
@@ -208,8 +209,10 @@ class Running {
         same_namespace_(same_namespace) {}
 
   Result<> serve() {
+    files_.follow(config_);
     follow_uplink();
     return serve_control({[this] { return look(); }, [this] { return tick(); },
+                          [this] { return files_.have_changed(); }, [this] { read_rule_sets(); },
                           [this] { reload(); },
                           [this] { log::info("counters: {}", engine_.counters()); }});
   }
@@ -221,6 +224,37 @@ class Running {
   bool tick() {
     proxies_.follow();
     return keeper_.groups_have_changed();
+  }
+
+  /// Flows that run keep what was decided for them.
+  void read_rule_sets() {
+    config::Config fresh = config_;
+    if (!files_.read(fresh)) return;
+    config::Problems problems;
+    config::gather_addresses(fresh, problems);
+    for (const config::Problem& problem : problems) {
+      log::error("{}: {}; what is captured stays as it was", problem.where, problem.message);
+    }
+    auto policies = policies_with(fresh);
+    if (problems.empty()) {
+      if (auto changed = keeper_.change(policies)) {
+        policies_ = std::move(policies);
+      } else {
+        log::error("what is captured stays as it was: {}", changed.error().text());
+      }
+    }
+    engine_.change(fresh);
+    config_ = std::move(fresh);
+  }
+
+  /// The same interfaces with the wishes of another configuration.
+  std::vector<host::Policy> policies_with(const config::Config& config) const {
+    auto policies = policies_;
+    std::size_t next = 0;
+    for (const config::TunInbound& inbound : config.inbounds) {
+      if (inbound.auto_route.enabled) policies[next++].wanted = inbound.auto_route;
+    }
+    return policies;
   }
 
   bool look() {
@@ -266,11 +300,7 @@ class Running {
     if (!proxies) {
       return log::error("not reloaded: {}; all goes on as it was", proxies.error().text());
     }
-    auto policies = policies_;
-    std::size_t next = 0;
-    for (const config::TunInbound& inbound : fresh->inbounds) {
-      if (inbound.auto_route.enabled) policies[next++].wanted = inbound.auto_route;
-    }
+    auto policies = policies_with(*fresh);
     if (auto changed = keeper_.change(policies); !changed) {
       return log::error("not reloaded: {}; all goes on as it was", changed.error().text());
     }
@@ -280,6 +310,7 @@ class Running {
     engine_.change(*fresh);
     log::set_level(fresh->log.level);
     config_ = *fresh;
+    files_.follow(config_);
     follow_uplink();
     log::info("reloaded");
   }
@@ -292,6 +323,7 @@ class Running {
   host::LocalProxies proxies_;
   bool same_namespace_;
   std::string uplink_;
+  RuleFiles files_;
 };
 
 }  // namespace

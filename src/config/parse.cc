@@ -27,7 +27,6 @@ using Json = nlohmann::json;
 constexpr std::string_view kText = "a text";
 constexpr std::string_view kBool = "true or false";
 constexpr std::string_view kDuration = "a duration such as \"5m\"";
-constexpr std::string_view kTexts = "a text or a list of texts";
 constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kProtocols = "tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
@@ -370,9 +369,10 @@ void check_action(const Reader& reader, const RouteRule& rule) {
     }
   };
   const Action action = rule.action;
-  const bool rejects = json.contains("action") && json["action"] == "reject";
+  const bool rejects = json.value("action", Json()) == "reject";
+  if (json.contains("method") && !rejects)
+    return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = action == Action::route;
-  only({"method"}, rejects, "\"reject\"");
   only({"sniffer", "timeout"}, action == Action::sniff, "\"sniff\"");
   only({"override_address", "override_port", "udp_timeout"}, routes || action == Action::options,
        "\"route\" or \"route-options\"");
@@ -462,7 +462,8 @@ void check_whole(const Reader& root, const Config& config) {
   const auto inbounds = check_tags(root, "inbounds", config.inbounds);
   const auto outbounds = check_tags(root, "outbounds", config.outbounds);
   const auto rule_sets = check_tags(root, "route.rule_set", config.route.rule_sets);
-  if (config.inbounds.empty() && !root.value().contains("inbounds")) {
+  const auto listed = root.value().find("inbounds");
+  if (config.inbounds.empty() && (listed == root.value().end() || listed->empty())) {
     root.complain("\"inbounds\" is missing: one of type \"tun\" is needed");
   }
   std::set<std::string> interfaces;

@@ -1,5 +1,7 @@
 #include "config/rule_set.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -210,10 +212,21 @@ void load_rule_set(RuleSet& set, Problems& problems) {
   if (problems.size() == before) compile(set, rules);
 }
 
+std::optional<Stamp> stamp_of(const std::string& path) {
+  struct stat file{};
+  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
+  return Stamp{file.st_mtim.tv_sec * std::int64_t{1'000'000'000} + file.st_mtim.tv_nsec,
+               file.st_size, file.st_ino};
+}
+
 void load_rule_sets(Config& config, Problems& problems) {
   for (RuleSet& set : config.route.rule_sets) {
     if (!set.rules) load_rule_set(set, problems);
   }
+  gather_addresses(config, problems);
+}
+
+void gather_addresses(Config& config, Problems& problems) {
   for (std::size_t i = 0; i < config.inbounds.size(); ++i) {
     AutoRoute& wanted = config.inbounds[i].auto_route;
     const std::string where = "inbounds[" + std::to_string(i) + "].";

@@ -23,6 +23,19 @@ Result<> read_file(const std::string& path, std::string& out);
 /// Reads the file of `set`, and compiles what is in it. On an error `set` is what it was.
 void load_rule_set(RuleSet& set, Problems& problems);
 
+/// What tells that a file is another one than before, without reading it. Empty: it is not there.
+struct Stamp {
+  std::int64_t changed = 0;  ///< Nanoseconds.
+  std::int64_t size = 0;
+  std::uint64_t number = 0;  ///< Of its inode: a file may be put in place of another.
+
+  friend bool operator==(const Stamp&, const Stamp&) = default;
+};
+std::optional<Stamp> stamp_of(const std::string& path);
+
+/// Gives the inbounds the addresses of the rule-sets they name.
+void gather_addresses(Config& config, Problems& problems);
+
 /// Loads all rule-sets that are not loaded yet, and gives the inbounds the addresses of those they
 /// name. What is wrong goes to `problems`, which need not be empty before.
 void load_rule_sets(Config& config, Problems& problems);

@@ -10,7 +10,7 @@ namespace hairpin::sniff {
 
 namespace {
 
-constexpr Finding kNo{};
+const Finding kNo{};
 const Finding kMore{Verdict::more, Protocol::count_, ""};
 
 Finding yes(Protocol protocol, std::string domain = "") {
@@ -67,10 +67,11 @@ Finding sniff_http(std::string_view text) {
   if (method < 3 || text[method] != ' ') return kNo;
   if (begins(text, kPreface) == Verdict::yes) return yes(Protocol::http);
   const std::size_t line_end = text.find('\n');
-  if (line_end == std::string_view::npos) {
-    const bool printable = std::ranges::all_of(text, [](char c) { return c >= ' ' || c == '\r'; });
-    return printable ? kMore : kNo;
-  }
+  const bool printable = std::ranges::all_of(text.substr(0, line_end), [](char c) {
+    return static_cast<unsigned char>(c) >= ' ' || c == '\r' || c == '\t';
+  });
+  if (!printable) return kNo;
+  if (line_end == std::string_view::npos) return kMore;
   const std::string_view line = trimmed(text.substr(0, line_end));
   const std::size_t version = line.rfind(' ');
   if (version <= method || !line.substr(version + 1).starts_with("HTTP/1.")) return kNo;
@@ -215,7 +216,7 @@ std::string host_name(std::string_view text) {
     if (c == '.' && (name.empty() || name.back() == '.')) return "";
     name += is_upper(c) ? static_cast<char>(c + 32) : c;
   }
-  return name;
+  return name.ends_with('.') ? "" : name;
 }
 
 Finding sniff_stream(std::span<const std::byte> bytes, Protocols wanted) {

@@ -19,8 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!config) return 0;
   const route::Router router(*config);
   for (const Network network : {Network::tcp, Network::udp}) {
-    const auto decision =
-        router.decide({network, test::at("192.0.2.1:1"), test::at("203.0.113.1:80"), 0});
+    const Flow flow{network, test::at("192.0.2.1:1"), test::at("203.0.113.1:80"), 0};
+    auto decision = router.decide(flow);
+    while (!config::is_final(decision.action)) {
+      FUZZ_CHECK(decision.rule.has_value());
+      decision = router.decide(flow, *decision.rule + 1);
+    }
     FUZZ_CHECK(decision.outbound < config->outbounds.size());
   }
   return 0;

@@ -251,8 +251,42 @@ TEST(Config, EachProblem) {
            "route.rules[0]: \"reject\" takes no \"outbound\"\n"},
           {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
            "route.rules[0]: \"method\" needs action \"reject\"\n"},
-          {rule(R"("port": 80, "action": "sniff")"),
-           "route.rules[0].action: expected \"route\" or \"reject\", got \"sniff\"\n"},
+          {rule(R"("port": 80, "action": "sniffle")"),
+           "route.rules[0].action: expected \"route\", \"reject\", \"sniff\" or \"route-options\", "
+           "got "
+           "\"sniffle\"\n"},
+          {rule(R"("action": "sniff", "outbound": "out")"),
+           "route.rules[0]: \"sniff\" takes no \"outbound\"\n"},
+          {rule(R"("action": "sniff", "sniffer": ["tls", "gopher"])"),
+           "route.rules[0].sniffer[1]: expected tls, http, ssh, bittorrent, dns, quic, stun, dtls "
+           "or "
+           "ntp, got \"gopher\"\n"},
+          {rule(R"("sniffer": "tls", "outbound": "out")"),
+           "route.rules[0]: \"sniffer\" needs action \"sniff\"\n"},
+          {rule(R"("action": "reject", "override_port": 9)"),
+           "route.rules[0]: \"override_port\" needs action \"route\" or \"route-options\"\n"},
+          {rule(R"("action": "route-options", "port": 80)"),
+           "route.rules[0]: has no option to set\n"},
+          {rule(R"("override_address": "name", "outbound": "out")"),
+           "route.rules[0].override_address: expected an address, got \"name\"\n"},
+          {rule(R"("protocol": "gopher", "outbound": "out")"),
+           "route.rules[0].protocol: expected tls, http, ssh, bittorrent, dns, quic, stun, dtls or "
+           "ntp, got \"gopher\"\n"},
+          {rule(R"("domain_regex": "(", "outbound": "out")"),
+           "route.rules[0].domain_regex: is no regular expression: missing ): (\n"},
+          {rule(R"("rule_set": "none", "outbound": "out")"),
+           "route.rules[0].rule_set: no rule-set has the tag \"none\"\n"},
+          {rule(R"("type": "logical", "mode": "xor", "rules": [], "outbound": "out")"),
+           "route.rules[0].mode: expected \"and\" or \"or\", got \"xor\"\n"},
+          {rule(
+               R"("type": "logical", "mode": "or", "rules": {"inbound": "nobody"}, "outbound": "out")"),
+           "route.rules[0].rules[0].inbound: no inbound has the tag \"nobody\"\n"},
+          {rule(
+               R"("type": "logical", "mode": "or", "rules": [{"port": 80, "outbound": "out"}], "outbound": "out")"),
+           "route.rules[0].rules[0].outbound: unknown field; known here: network domain "
+           "domain_suffix domain_keyword domain_regex ip_cidr source_ip_cidr port port_range "
+           "source_port source_port_range invert type protocol inbound ip_version ip_is_private "
+           "source_ip_is_private rule_set rule_set_ip_cidr_match_source\n"},
           {rule(R"("port": [80, 70000], "outbound": "out")"),
            "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
           {rule(R"("port_range": "9:8", "outbound": "out")"),
