@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace hairpin::platform {
@@ -23,6 +24,34 @@ struct Listener {
 
 /// Those that a connection to `to` may meet. Of the network namespace of the calling thread.
 Result<std::vector<Listener>> find_listeners(const Endpoint& to);
+
+/// Asks for single sockets, in the network namespace in which it was opened. For one thread at a
+/// time.
+class SocketFinder {
+ public:
+  static Result<SocketFinder> open();
+
+  struct Found {
+    std::uint64_t inode = 0;
+    std::uint32_t user = 0;
+  };
+  /// The socket of `protocol` (IPPROTO_TCP or IPPROTO_UDP) with these ends. ENOENT: none is of this
+  /// host.
+  Result<Found> find(int protocol, const Endpoint& own, const Endpoint& other);
+
+ private:
+  explicit SocketFinder(Fd socket) : socket_(std::move(socket)) {}
+  Fd socket_;
+};
+
+/// Whether a process holds a socket.
+bool holds(pid_t process, std::uint64_t inode);
+/// The first process that does, of those of `user`; 0: none that may be looked into.
+pid_t first_holder(std::uint64_t inode, std::uint32_t user);
+/// The path of a process's executable; empty: it is gone, or may not be looked into.
+std::string executable_of(pid_t process);
+/// The name of a user; empty: it has none.
+std::string user_name(std::uint32_t user);
 
 struct Process {
   pid_t number = 0;

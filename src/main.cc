@@ -137,6 +137,11 @@ int answer(const cli::Match& match, const config::Config& config) {
   facts.inbound = match.inbound.empty() ? config.inbounds.front().tag : match.inbound;
   facts.domain = domain;
   facts.protocol = match.protocol;
+  rule::Process process{match.process, rule::kNoUser, match.user};
+  if (const auto number = parse_number(match.user, rule::kNoUser - 1)) {
+    process = {match.process, static_cast<std::uint32_t>(*number), ""};
+  }
+  if (!match.process.empty() || !match.user.empty()) facts.process = &process;
   return app::match(config, facts);
 }
 

@@ -23,8 +23,9 @@ struct Engine::Source {
 };
 
 struct Engine::PerWorker {
-  PerWorker(std::shared_ptr<const dispatch::Policy> policy, LoopGuard& guard, bool same_namespace)
-      : worker(guard), dispatcher(worker, std::move(policy), same_namespace) {}
+  PerWorker(std::shared_ptr<const dispatch::Policy> policy, LoopGuard& guard, Who* who,
+            bool same_namespace)
+      : worker(guard, who), dispatcher(worker, std::move(policy), same_namespace) {}
 
   /// One worker's part of one link.
   struct Part {
@@ -91,14 +92,16 @@ void Engine::PerWorker::stop() {
 }
 
 Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
-               bool same_namespace, stack::Lost link_lost)
+               bool same_namespace, stack::Lost link_lost,
+               std::optional<platform::SocketFinder> sockets)
     : policy_(std::make_shared<const dispatch::Policy>(config)), link_lost_(std::move(link_lost)) {
+  if (sockets) who_ = std::make_unique<Who>(std::move(*sockets));
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
-    auto worker = std::make_unique<PerWorker>(policy_, loop_guard_, same_namespace);
+    auto worker = std::make_unique<PerWorker>(policy_, loop_guard_, who_.get(), same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, link_lost_);
     }
@@ -157,6 +160,7 @@ void Engine::stop() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  who_.reset();  // it posts to the workers' contexts
   for (const auto& source : sources_) stack::close_link(source->link);
   workers_.clear();
   sources_.clear();

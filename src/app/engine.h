@@ -22,9 +22,11 @@ class Engine {
   ///
   /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
   /// `same_namespace` our outbound sockets live where the links are, and are marked. `link_lost` is
-  /// called, on any thread, when somebody has removed a device.
+  /// called, on any thread, when somebody has removed a device. `sockets` looks where the links
+  /// are; without it no rule on a local process holds.
   Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
-         bool same_namespace, stack::Lost link_lost);
+         bool same_namespace, stack::Lost link_lost,
+         std::optional<platform::SocketFinder> sockets = std::nullopt);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -54,6 +56,7 @@ class Engine {
 
   std::shared_ptr<const dispatch::Policy> policy_;
   LoopGuard loop_guard_;
+  std::unique_ptr<Who> who_;
   stack::Lost link_lost_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<std::unique_ptr<PerWorker>> workers_;

@@ -59,6 +59,7 @@ std::vector<host::Policy> policies_of(const config::Config& config,
 /// What has been made in the namespace of the interfaces.
 struct Made {
   std::vector<stack::Link> links;
+  std::optional<platform::SocketFinder> sockets;
   host::Keeper keeper;
 };
 
@@ -81,6 +82,11 @@ Result<Made> make_here(const config::Config& config, bool same_namespace, unsign
   auto keeper = host::Keeper::start(policies_of(config, made.links, same_namespace));
   if (!keeper) return undone(keeper.error());
   made.keeper = std::move(*keeper);
+  if (auto sockets = platform::SocketFinder::open()) {
+    made.sockets = std::move(*sockets);
+  } else {
+    log::warn("rules on processes do not hold: {}", sockets.error().text());
+  }
   return made;
 }
 
@@ -384,11 +390,14 @@ int run(const config::Config& asked, const RunOptions& options) {
   for (const stack::Link& link : made->links) descriptions.push_back(stack::describe(link));
 
   std::atomic<bool> lost = false;
-  Engine engine(config, std::move(made->links), workers, same_namespace, [&lost] {
-    if (lost.exchange(true)) return;
-    log::error("the interface was removed by somebody else; stopping");
-    ::kill(::getpid(), SIGTERM);
-  });
+  Engine engine(
+      config, std::move(made->links), workers, same_namespace,
+      [&lost] {
+        if (lost.exchange(true)) return;
+        log::error("the interface was removed by somebody else; stopping");
+        ::kill(::getpid(), SIGTERM);
+      },
+      std::move(made->sockets));
   for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);

@@ -43,6 +43,8 @@ struct Match {
   std::string inbound;  ///< Empty: the first.
   std::string domain;   ///< Lower case.
   std::string protocol;
+  std::string process;      ///< Path of the executable of the local process; empty: not known.
+  std::string user;         ///< Its user, by name or number; empty: not known.
   std::string destination;  ///< An address or a name, and perhaps a port.
 };
 struct RuleSet {

@@ -78,7 +78,7 @@ void read_expressions(const Reader& reader, Rule& out) {
   }
 }
 
-constexpr std::array<Field<Rule>, 13> kCommon{{
+constexpr std::array<Field<Rule>, 16> kCommon{{
     {"network", "\"tcp\", \"udp\" or a list of both", into<&Conditions::network>},
     {"domain", kNames, read_names<&Conditions::domain>},
     {"domain_suffix", kNames, read_names<&Conditions::domain_suffix>},
@@ -90,6 +90,9 @@ constexpr std::array<Field<Rule>, 13> kCommon{{
     {"port_range", kRanges, read_ranges<&Conditions::port>},
     {"source_port", kPorts, read_ports<&Conditions::source_port>},
     {"source_port_range", kRanges, read_ranges<&Conditions::source_port>},
+    {"process_name", kTexts, into<&Conditions::process_name>},
+    {"process_path", kTexts, into<&Conditions::process_path>},
+    {"process_path_regex", kExpressions, read_expressions<&Conditions::process_path_regex>},
     {"invert", kBool, [](const Reader& reader, Rule& out) { read(reader, out.invert); }},
     {"type", "\"default\" or \"logical\"", [](const Reader&, Rule&) {}},  // read before the others
 }};
@@ -105,7 +108,20 @@ void read_protocols(const Reader& reader, Rule& out) {
   }
 }
 
-constexpr std::array<Field<Rule>, 7> kOfFlows{{
+void read_user_ids(const Reader& reader, Rule& out) {
+  for (const Reader& element : reader.list()) {
+    std::uint64_t user = 0;
+    const std::size_t before = element.problems().size();
+    read_number(element, 0, 0xfffffffe, user);
+    if (element.problems().size() == before) {
+      out.conditions.user_id.push_back(static_cast<std::uint32_t>(user));
+    }
+  }
+}
+
+constexpr std::array<Field<Rule>, 9> kOfFlows{{
+    {"user", "the name of a user, or a list of them", into<&Conditions::user>},
+    {"user_id", "the number of a user, or a list of them", read_user_ids},
     {"protocol", "a protocol or a list of them", read_protocols},
     {"inbound", kTexts, into<&Conditions::inbound>},
     {"ip_version", "4 or 6", read_ip_version},
@@ -223,13 +239,10 @@ void keep_interface_addresses(const Reader& reader, Rule& out) {
   if (!foreign.values.empty()) out.conditions.foreign.push_back(std::move(foreign));
 }
 
-constexpr std::array<Field<Rule>, 15> kHeadless{{
+constexpr std::array<Field<Rule>, 12> kHeadless{{
     {"query_type", "a type such as \"AAAA\", its number, or a list of them", read_query_types},
     {"adguard_domain", "a line of a list of AdGuard's, or a list of them",
      read_names<&Conditions::adguard_domain>},
-    {"process_name", kTexts, into<&Conditions::process_name>},
-    {"process_path", kTexts, into<&Conditions::process_path>},
-    {"process_path_regex", kExpressions, read_expressions<&Conditions::process_path_regex>},
     {"package_name", kTexts, keep_texts},
     {"package_name_regex", kExpressions, keep_texts},
     {"wifi_ssid", kTexts, keep_texts},

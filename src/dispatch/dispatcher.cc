@@ -70,6 +70,9 @@ bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& o
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   const auto generation = generation_;  // a change in the meantime is for others
   std::optional<Descriptor> watched;
+  if (generation->policy->router.asks_process() && worker_.who != nullptr) {
+    flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
+  }
   route::Decision decision = generation->decide(flow);
   for (; !config::is_final(decision.action);
        decision = generation->decide(flow, *decision.rule + 1)) {

@@ -26,16 +26,21 @@ constexpr std::size_t kMaxHeld = std::size_t{64} * 1024;
 /// One client endpoint. Its paths, one for each outbound it has used, are opened on demand.
 class UdpAssociations::Association final
     : public Watched,
+      public std::enable_shared_from_this<Association>,
       public boost::intrusive::list_base_hook<boost::intrusive::tag<struct RecencyTag>> {
  public:
   Association(UdpAssociations& table, const Flow& first)
-      : table_(table), first_(first), generation_(table.dispatcher_.generation()) {}
+      : table_(table),
+        first_(first),
+        generation_(table.dispatcher_.generation()),
+        owner_known_(!generation_->policy->router.asks_process() || table.worker_.who == nullptr) {}
 
   const Endpoint& client() const { return first_.client; }
 
   void send(const Flow& flow, const platform::Burst& burst) {
     last_activity_ = Clock::now();
     if (flow.destination.port != kDnsPort) only_dns_ = false;
+    if (!owner_known_) return ask_owner(flow, burst);
     Course& course = course_of(flow);
     if (course.decided()) return forward(course, burst);
     ask_rules(course, burst);
@@ -50,6 +55,8 @@ class UdpAssociations::Association final
     for (const auto& path : paths_) tags += " via " + path->through->tag();
     paths_.clear();
     courses_.clear();
+    table_.worker_.counters.add(Count::udp_queue_full, early_.size());
+    early_.clear();
     log::info("{}{} {}: {} datagrams up, {} down", first_.text(), tags, why, sent_, received_);
   }
 
@@ -111,12 +118,43 @@ class UdpAssociations::Association final
     bool decided() const { return settled; }
   };
 
+  /// Datagrams wait until it is known which process they are from.
+  void ask_owner(const Flow& flow, const platform::Burst& burst) {
+    Worker& worker = table_.worker_;
+    for (std::size_t i = 0; i < burst.count; ++i) {
+      const auto datagram = burst[i];
+      early_bytes_ += datagram.size();
+      if (early_bytes_ > kMaxHeld) {
+        worker.counters.add(Count::udp_queue_full, burst.count - i);
+        break;
+      }
+      std::vector<std::byte> copy(Worker::kHeadroom + datagram.size());
+      std::ranges::copy(datagram, copy.begin() + Worker::kHeadroom);
+      early_.emplace_back(flow, std::move(copy));
+    }
+    if (asking_) return;
+    asking_ = true;
+    worker.who->find(flow, worker.executor(), [weak = weak_from_this()](Owner owner) {
+      if (const auto alive = weak.lock()) alive->owner_found(std::move(owner));
+    });
+  }
+
+  void owner_found(Owner owner) {
+    owner_ = std::move(owner);
+    owner_known_ = true;
+    for (auto& [flow, datagram] : std::exchange(early_, {})) {
+      send(flow, platform::Burst::single(datagram, Worker::kHeadroom,
+                                         datagram.size() - Worker::kHeadroom));
+    }
+  }
+
   Course& course_of(const Flow& flow) {
     if (courses_.size() >= kMaxCourses && !courses_.contains(flow.destination)) courses_.clear();
     auto [entry, fresh] = courses_.try_emplace(flow.destination);
     if (fresh) {
       entry->second.flow = flow;
       entry->second.asked = flow.destination;
+      entry->second.flow.process = owner_;
     }
     return entry->second;
   }
@@ -290,6 +328,11 @@ class UdpAssociations::Association final
   UdpAssociations& table_;
   Flow first_;                                    ///< What opened it; the client is that of all.
   std::shared_ptr<const Generation> generation_;  ///< Of its beginning: a change moves none.
+  bool owner_known_;                              ///< Or nobody asks.
+  bool asking_ = false;
+  Owner owner_;
+  std::vector<std::pair<Flow, std::vector<std::byte>>> early_;  ///< Until it is known.
+  std::size_t early_bytes_ = 0;
   std::unordered_map<Endpoint, Course, EndpointHash> courses_;  ///< By where the client sends.
   std::optional<Clock::duration> two_way_;  ///< The shortest that a rule has set.
   bool moved_ = false;                      ///< Some destination is not where the client sends.

@@ -1,11 +1,14 @@
 // What travels through the program: one TCP connection, or one UDP datagram's pair of ends.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "base/address.h"
 #include "config/config.h"
 #include "rule/domain_set.h"
+#include "rule/facts.h"
 
 namespace hairpin {
 
@@ -20,7 +23,8 @@ struct Flow {
   std::string protocol =
       {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
-  std::optional<config::Duration> udp_timeout = {};  ///< Shorter than the inbound's.
+  std::shared_ptr<const rule::Process> process = {};  ///< Null: not known.
+  std::optional<config::Duration> udp_timeout = {};   ///< Shorter than the inbound's.
 
   /// What a rule changes.
   void apply(const config::FlowOptions& options) {

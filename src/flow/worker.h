@@ -15,13 +15,14 @@
 #include "flow/loop_guard.h"
 #include "flow/resolver.h"
 #include "flow/watchdog.h"
+#include "flow/who.h"
 #include "platform/sockets.h"
 #include "platform/splice.h"
 
 namespace hairpin {
 
 struct Worker {
-  explicit Worker(LoopGuard& guard) : loop_guard(guard) {}
+  explicit Worker(LoopGuard& guard, Who* finder = nullptr) : loop_guard(guard), who(finder) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -51,6 +52,7 @@ struct Worker {
   // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
   Counters counters;
   LoopGuard& loop_guard;
+  Who* who;  ///< Null: processes are not known.
   platform::PipePool pipes{kIdlePipes};
   platform::DatagramBatch datagrams{kBatch, kHeadroom};
   std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.

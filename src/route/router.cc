@@ -29,6 +29,7 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
   facts.inbound = inbound;
   facts.domain = flow.domain;
   facts.protocol = flow.protocol;
+  facts.process = flow.process.get();
   return facts;
 }
 
@@ -62,6 +63,7 @@ Router::Router(const config::Config& config) {
   for (const config::RouteRule& rule : config.route.rules) {
     rules_.push_back({rule::CompiledRule(rule.rule, find), rule.action,
                       index_of(config.outbounds, rule.outbound)});
+    asks_process_ |= rules_.back().rule.needs().process;
   }
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);

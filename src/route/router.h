@@ -44,6 +44,9 @@ class Router {
   Decision decide(const Flow& flow, std::size_t from = 0) const;
   Decision decide(const rule::Facts& facts, std::size_t from = 0) const;
 
+  /// Whether any rule asks for the local process.
+  bool asks_process() const { return asks_process_; }
+
  private:
   struct Compiled {
     rule::CompiledRule rule;
@@ -54,6 +57,7 @@ class Router {
   std::vector<Compiled> rules_;
   std::vector<std::string> inbounds_;  ///< Tags.
   std::size_t final_ = 0;
+  bool asks_process_ = false;
 };
 
 }  // namespace hairpin::route

@@ -10,6 +10,8 @@
 
 namespace hairpin::rule {
 
+inline constexpr std::uint32_t kNoUser = 0xffffffff;
+
 /// The local process that a flow belongs to.
 struct Process {
   std::string path;  ///< Of its executable.

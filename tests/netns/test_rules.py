@@ -235,6 +235,66 @@ class Destinations(RulesTest):
         self.assertLess(time.monotonic() - start, 5)
 
 
+class Processes(RulesTest):
+    """Whoever opens a flow in the router is a process of this host; the client's flows are nobody's here."""
+
+    def sends(self, ns, *words, port=9000, program="socat"):
+        """Whether a program's TCP connection reaches the server."""
+        listener = self.lab.listen(TARGET4, port)
+        listener.settimeout(0.7)
+        process = self.lab.start(ns, *words, "socat", "-u", "SYSTEM:echo hello; sleep 5", f"TCP4:{TARGET4}:{port}")
+        try:
+            accepted, _ = listener.accept()
+            return accepted.recv(100) == b"hello\n"
+        except OSError:
+            return False
+        finally:
+            process.stop()
+            listener.close()
+
+    def test_names_and_users(self):
+        need("socat")
+        for condition, as_root, as_nobody, forwarded in (
+                ({"process_name": "socat"}, False, False, True), ({"process_name": "soca"}, True, True, True),
+                ({"process_path_regex": "/soc[a]t[0-9]?$"}, False, False, True), ({"user": "nobody"}, True, False, True),
+                ({"user_id": 0}, False, True, True), ({"user_id": 0, "invert": True}, True, False, False)):
+            if "process_name" in condition and condition["process_name"] == "socat":
+                # Debian's socat is a link to socat1.
+                condition = {"process_name": ["socat", "socat1"]}
+            hairpin = self.rules({**condition, "action": "reject"})
+            with self.subTest(condition=condition):
+                self.assertEqual(self.sends("router"), as_root)
+                self.assertEqual(self.sends("router", "setpriv", "--reuid=65534", "--clear-groups"), as_nobody)
+                self.assertEqual(self.sends("client"), forwarded)
+            hairpin.stop()
+
+    def test_datagrams(self):
+        need("socat")
+        server = self.lab.udp("server", TARGET4, 9001, timeout=1)
+        hairpin = self.rules({"user_id": 65534, "network": "udp", "action": "reject"})
+        sender = f"UDP4:{TARGET4}:9001"
+        for words, arrives in (((), True), (("setpriv", "--reuid=65534", "--clear-groups"), False)):
+            process = self.lab.start("router", *words, "socat", "-u", "-T2", "SYSTEM:echo one; sleep 0.2; echo two; sleep 5", sender)
+            if arrives:
+                self.assertEqual(server.recvfrom(100)[0], b"one\n")
+                self.assertEqual(server.recvfrom(100)[0], b"two\n")
+            else:
+                with self.assertRaises(TimeoutError):
+                    server.recvfrom(100)
+            process.stop()
+        self.assertGreater(hairpin.counters()["udp_rejected"], 0)
+
+    def test_many_at_once(self):
+        """A thousand flows, all of one process: its descriptors are looked through for each of them."""
+        listener = self.lab.listen(TARGET4, 9000, backlog=4096)
+        hairpin = self.rules({"process_name": "nobody-has-this", "action": "reject"})
+        sockets = [self.lab.socket("router") for _ in range(1000)]
+        for sock in sockets:
+            sock.connect((TARGET4, 9000))
+        wait_for(lambda: hairpin.counters().get("tcp_opened", 0) == 1000, "all of them served", 30)
+        listener.close()
+
+
 class RuleSets(RulesTest):
     def write(self, path, *prefixes, binary=False):
         source = path.with_suffix(".source") if binary else path
@@ -303,6 +363,9 @@ class RuleSets(RulesTest):
         got = run("match", "-c", config, "203.0.113.5:443")
         self.assertEqual(got.stdout, "route.rules[0]: yes: without conditions, sniff\nroute.rules[1]: no: port\n"
                                      "route.rules[2]: yes: rule_set some\noutbound proxy\n")
+        config.write_text(config.read_text().replace('"port": 22', '"process_name": "curl", "user_id": 7'))
+        got = run("match", "-c", config, "--process", "/usr/bin/curl", "--user", "7", "192.0.2.1")
+        self.assertIn("rules[1]: yes: process_name curl, user_id 7\noutbound direct", got.stdout)
         for words, status in ((("match", "-c", config), 2), (("match", "-c", config, "a b", "c"), 2),
                               (("match", "-c", config, "--source", "name", "203.0.113.5"), 2),
                               (("match", "-c", config, "--inbound", "none", "203.0.113.5"), 2),
