@@ -15,6 +15,7 @@
 #include "config/parse.h"
 #include "config/rule_set.h"
 #include "flow/flow.h"
+#include "sniff/sniff.h"
 
 namespace {
 
@@ -127,6 +128,9 @@ int answer(const cli::Match& match, const config::Config& config) {
   const auto inbound = std::ranges::find(config.inbounds, match.inbound, &config::TunInbound::tag);
   if (!match.inbound.empty() && inbound == config.inbounds.end()) {
     return complain("--inbound: no inbound has the tag \"" + match.inbound + "\"");
+  }
+  if (!match.protocol.empty() && !sniff::parse_protocol(match.protocol)) {
+    return complain("--protocol: unknown protocol \"" + match.protocol + "\"");
   }
   const std::string domain = match.domain.empty() ? to->name : normal_name(match.domain);
   rule::Facts facts;

@@ -108,11 +108,8 @@ class Control {
 
   void look() {
     const auto before = processor_time();
-    monitor_.hear_tables(false);
-    const bool changed_it = actions_.look();
-    monitor_.hear_tables(true);
+    actions_.look();
     earliest_ = Clock::now() + (processor_time() - before) * kShare;
-    if (changed_it) changed();  // what others did meanwhile has not been heard
   }
 
   /// What may change much by itself. What others do meanwhile is looked for afterwards.

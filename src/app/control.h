@@ -9,8 +9,7 @@
 namespace hairpin::app {
 
 struct Actions {
-  /// The network has changed, or may have. Says whether it was changed by this call.
-  std::function<bool()> look;
+  std::function<void()> look;  ///< The network has changed, or may have.
   /// Twice a second. Says whether `look` is due.
   std::function<bool()> tick;
   std::function<bool()> files_changed;  ///< Asked twice a second.

@@ -14,9 +14,7 @@ int match(const config::Config& config, const rule::Facts& facts) {
                 step.reason.text.c_str(),
                 goes_on ? (", " + route::describe(config, {action, 0, step.rule})).c_str() : "");
   }
-  const route::Router router(config);
-  route::Decision decision = router.decide(facts);
-  while (!config::is_final(decision.action)) decision = router.decide(facts, *decision.rule + 1);
+  const route::Decision decision = route::decide(config, route::Router(config), facts);
   std::printf("%s%s\n",
               decision.rule ? "" : "no rule: ", route::describe(config, decision).c_str());
   return kExitOk;

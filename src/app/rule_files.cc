@@ -8,8 +8,7 @@ void RuleFiles::follow(const config::Config& config) {
   std::map<std::string, File> files;
   for (const config::RuleSet& set : config.route.rule_sets) {
     if (set.path.empty()) continue;
-    const auto stamp = config::stamp_of(set.path);
-    files[set.path] = {stamp, stamp};
+    files[set.path] = {set.stamp, set.stamp};
   }
   files_ = std::move(files);
 }
@@ -33,7 +32,7 @@ bool RuleFiles::read(config::Config& config) {
     if (file == files_.end() || !file->second.due) continue;
     config::Problems problems;
     config::load_rule_set(set, problems);
-    file->second.loaded = file->second.seen;
+    file->second.loaded = set.stamp;
     for (const config::Problem& problem : problems) {
       log::error("{}: {}; the rule-set stays as it was", problem.where, problem.message);
     }

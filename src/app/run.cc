@@ -217,7 +217,7 @@ class Running {
   Result<> serve() {
     files_.follow(config_);
     follow_uplink();
-    return serve_control({[this] { return look(); }, [this] { return tick(); },
+    return serve_control({[this] { look(); }, [this] { return tick(); },
                           [this] { return files_.have_changed(); }, [this] { read_rule_sets(); },
                           [this] { reload(); },
                           [this] { log::info("counters: {}", engine_.counters()); }});
@@ -263,10 +263,9 @@ class Running {
     return policies;
   }
 
-  bool look() {
-    const bool changed = keeper_.refresh();
+  void look() {
+    keeper_.refresh();
     follow_uplink();
-    return changed;
   }
 
   void follow_uplink() {

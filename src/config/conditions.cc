@@ -33,7 +33,7 @@ void read_ip_version(const Reader& reader, Rule& out) {
 
 template <auto Member>
 void read_ports(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     std::uint16_t port = 0;
     read_port(element, port);
     (out.conditions.*Member).push_back({port, port});
@@ -42,7 +42,7 @@ void read_ports(const Reader& reader, Rule& out) {
 
 template <auto Member>
 void read_ranges(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     PortRange range;
     read_port_range(element, range);
     (out.conditions.*Member).push_back(range);
@@ -53,7 +53,7 @@ void read_ranges(const Reader& reader, Rule& out) {
 template <auto Member>
 void read_names(const Reader& reader, Rule& out) {
   constexpr std::size_t kLongest = 4096;
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     std::string name;
     const std::size_t before = element.problems().size();
     read(element, name);
@@ -68,7 +68,7 @@ void read_names(const Reader& reader, Rule& out) {
 
 template <auto Member>
 void read_expressions(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     std::string text;
     const std::size_t before = element.problems().size();
     read(element, text);
@@ -98,7 +98,7 @@ constexpr std::array<Field<Rule>, 16> kCommon{{
 }};
 
 void read_protocols(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     const auto* text = element.value().get_ptr<const std::string*>();
     if (text != nullptr && sniff::parse_protocol(*text)) {
       out.conditions.protocol.push_back(*text);
@@ -109,7 +109,7 @@ void read_protocols(const Reader& reader, Rule& out) {
 }
 
 void read_user_ids(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     std::uint64_t user = 0;
     const std::size_t before = element.problems().size();
     read_number(element, 0, 0xfffffffe, user);
@@ -147,7 +147,7 @@ constexpr std::array<QueryType, 22> kQueryTypes{{
 }};
 
 void read_query_types(const Reader& reader, Rule& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     const auto* text = element.value().get_ptr<const std::string*>();
     if (text != nullptr) {
       const auto* known = std::ranges::find(kQueryTypes, *text, &QueryType::name);
@@ -170,7 +170,7 @@ void read_query_types(const Reader& reader, Rule& out) {
 /// Ping is no flow here: who asks for nothing else never gets it.
 void read_networks(const Reader& reader, Rule& out) {
   bool icmp = false;
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     if (element.value() == "icmp") {
       icmp = true;
       continue;
@@ -207,7 +207,7 @@ constexpr std::string_view kNetworkType = "\"wifi\", \"cellular\", \"ethernet\" 
 
 void keep_network_types(const Reader& reader, Rule& out) {
   const std::size_t before = reader.problems().size();
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     const bool known = std::ranges::any_of(
         kNetworkTypes, [&element](std::string_view type) { return element.value() == type; });
     if (!known) element.expected(kNetworkType);
@@ -291,7 +291,8 @@ void read_at_depth(const Reader& reader, RuleContext context, Rule& out, unsigne
 void read_inner(const Reader& reader, RuleContext context, Rule& out, unsigned depth) {
   if (out.kind == Rule::Kind::conditions || !reader.value().contains("rules")) return;
   if (depth > rule::kMaxDepth) return reader.complain("is nested too deeply");
-  for (const Reader& element : reader.member("rules").list()) {
+  if (reader.member("rules").list().empty()) reader.member("rules").complain("is empty");
+  for (const Reader element : reader.member("rules").list()) {
     Rule inner;
     read_at_depth(element, context, inner, depth);
     out.rules.push_back(std::move(inner));

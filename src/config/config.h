@@ -187,12 +187,22 @@ enum class RuleSetFormat : std::uint8_t {
   mmdb,          ///< A database of MaxMind's: the addresses of some countries.
 };
 
+/// What tells that a file is another one than before, without reading it.
+struct Stamp {
+  std::int64_t changed = 0;  ///< Nanoseconds.
+  std::int64_t size = 0;
+  std::uint64_t number = 0;  ///< Of its inode: a file may be put in place of another.
+
+  friend bool operator==(const Stamp&, const Stamp&) = default;
+};
+
 struct RuleSet {
   std::string tag;
   RuleSetFormat format = RuleSetFormat::inline_rules;
   std::string path;
   std::vector<std::string> country;                ///< Of RuleSetFormat::mmdb: codes such as "DE".
   std::shared_ptr<const rule::CompiledSet> rules;  ///< Null: not loaded yet.
+  std::optional<Stamp> stamp;                      ///< Of the file, before it was read.
   std::vector<Interval> addresses;                 ///< That its rules name.
 };
 

@@ -311,7 +311,7 @@ void read_action(const Reader& reader, RouteRule& rule) {
 void read_sniffers(const Reader& reader, RouteRule& rule) {
   const auto elements = reader.list();
   if (!elements.empty()) rule.sniffers = {};
-  for (const Reader& element : elements) {
+  for (const Reader element : elements) {
     const auto* text = element.value().get_ptr<const std::string*>();
     const auto protocol = text == nullptr ? std::nullopt : sniff::parse_protocol(*text);
     if (protocol) {

@@ -40,7 +40,7 @@ void read_first_rule(const Reader& reader, TunInbound& tun) {
 }
 
 void read_users(const Reader& reader, std::vector<UidRange>& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     std::uint64_t user = 0;
     const std::size_t before = reader.problems().size();
     read_number(element, 0, kLastUid, user);
@@ -65,7 +65,7 @@ std::optional<UidRange> parse_uid_range(std::string_view text) {
 template <class T, class Parse>
 void read_parsed(const Reader& reader, std::vector<T>& out, std::string_view expected,
                  Parse parse) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     const auto* text = element.value().get_ptr<const std::string*>();
     auto value = text == nullptr ? std::nullopt : parse(*text);
     if (value) {

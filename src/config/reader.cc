@@ -57,13 +57,6 @@ Reader Reader::element(std::size_t index) const {
   return {(*value_)[index], path_ + "[" + std::to_string(index) + "]", *problems_};
 }
 
-std::vector<Reader> Reader::list() const {
-  if (!value_->is_array()) return {*this};
-  std::vector<Reader> elements;
-  for (std::size_t i = 0; i < value_->size(); ++i) elements.push_back(element(i));
-  return elements;
-}
-
 bool Reader::is_object() const {
   if (!value_->is_object()) expected("an object");
   return value_->is_object();

@@ -28,8 +28,9 @@ class Reader {
 
   Reader member(const std::string& key) const;
   Reader element(std::size_t index) const;
+  class Elements;
   /// The elements of a list; a value that is no list is taken as a list of one.
-  std::vector<Reader> list() const;
+  Elements list() const;
   bool is_object() const;  ///< Complains if not.
 
  private:
@@ -37,6 +38,37 @@ class Reader {
   std::string path_;
   Problems* problems_;
 };
+
+/// Made one by one: a list may have millions.
+class Reader::Elements {
+ public:
+  explicit Elements(Reader list) : list_(std::move(list)) {}
+
+  class Iterator {
+   public:
+    Iterator(const Reader& list, std::size_t index) : list_(&list), index_(index) {}
+    Reader operator*() const { return list_->value().is_array() ? list_->element(index_) : *list_; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    friend bool operator==(const Iterator& a, const Iterator& b) { return a.index_ == b.index_; }
+
+   private:
+    const Reader* list_;
+    std::size_t index_;
+  };
+  Iterator begin() const { return {list_, 0}; }
+  Iterator end() const { return {list_, size()}; }
+  std::size_t size() const { return list_.value().is_array() ? list_.value().size() : 1; }
+  bool empty() const { return size() == 0; }
+
+ private:
+  Reader list_;
+};
+inline Reader::Elements Reader::list() const {
+  return Elements(*this);
+}
 
 /// One known key of an object of type T.
 template <class T>
@@ -104,7 +136,7 @@ void read_port_range(const Reader& reader, PortRange& out);
 
 template <class T>
 void read(const Reader& reader, std::vector<T>& out) {
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     const std::size_t before = reader.problems().size();
     T value{};
     read(element, value);

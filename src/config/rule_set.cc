@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <new>
 
 #include "config/conditions.h"
 #include "config/country.h"
@@ -24,11 +25,22 @@ void compile(RuleSet& out, const rule::RuleSet& rules) {
   out.rules = std::make_shared<rule::CompiledSet>(rules);
 }
 
+/// A rule without conditions would be for everything: that is nobody's wish.
+void check_conditions(const Reader& reader, const rule::Rule& rule) {
+  if (rule.kind == rule::Rule::Kind::conditions) {
+    if (rule::is_empty(rule.conditions)) reader.complain("has no conditions");
+    return;
+  }
+  for (const rule::Rule& inner : rule.rules) check_conditions(reader, inner);
+}
+
 std::vector<rule::Rule> read_rules(const Reader& reader) {
   std::vector<rule::Rule> rules;
-  for (const Reader& element : reader.list()) {
+  for (const Reader element : reader.list()) {
     rules.emplace_back();
+    const std::size_t before = element.problems().size();
     read_rule(element, RuleContext::headless, rules.back());
+    if (element.problems().size() == before) check_conditions(element, rules.back());
   }
   return rules;
 }
@@ -189,8 +201,11 @@ Result<> read_file(const std::string& path, std::string& out) {
   return {};
 }
 
-void load_rule_set(RuleSet& set, Problems& problems) {
+namespace {
+
+void load(RuleSet& set, Problems& problems) {
   const std::string where = "route.rule_set \"" + set.tag + "\"";
+  set.stamp = stamp_of(set.path);
   if (set.format == RuleSetFormat::mmdb) {
     auto addresses = read_countries_of(set.path, set.country);
     if (!addresses) return problems.push_back({where, addresses.error().text()});
@@ -210,6 +225,16 @@ void load_rule_set(RuleSet& set, Problems& problems) {
   const std::size_t before = problems.size();
   const auto rules = decode_rule_set(set.path, bytes, problems);
   if (problems.size() == before) compile(set, rules);
+}
+
+}  // namespace
+
+void load_rule_set(RuleSet& set, Problems& problems) {
+  try {
+    load(set, problems);
+  } catch (const std::bad_alloc&) {
+    problems.push_back({"route.rule_set \"" + set.tag + "\"", "there is not enough memory for it"});
+  }
 }
 
 std::optional<Stamp> stamp_of(const std::string& path) {

@@ -23,14 +23,7 @@ Result<> read_file(const std::string& path, std::string& out);
 /// Reads the file of `set`, and compiles what is in it. On an error `set` is what it was.
 void load_rule_set(RuleSet& set, Problems& problems);
 
-/// What tells that a file is another one than before, without reading it. Empty: it is not there.
-struct Stamp {
-  std::int64_t changed = 0;  ///< Nanoseconds.
-  std::int64_t size = 0;
-  std::uint64_t number = 0;  ///< Of its inode: a file may be put in place of another.
-
-  friend bool operator==(const Stamp&, const Stamp&) = default;
-};
+/// Empty: it is not there.
 std::optional<Stamp> stamp_of(const std::string& path);
 
 /// Gives the inbounds the addresses of the rule-sets they name.

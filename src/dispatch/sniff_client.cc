@@ -5,8 +5,18 @@
 
 namespace hairpin::dispatch {
 
+namespace {
+
+/// FTP, SMTP, POP3, IMAP: the client is silent until it has been greeted.
+bool server_speaks_first(std::uint16_t port) {
+  return port == 21 || port == 25 || port == 587 || port == 110 || port == 143;
+}
+
+}  // namespace
+
 Task<> sniff_client(Worker& worker, Descriptor& client, const config::RouteRule& rule, Flow& flow) {
   const int socket = client.native_handle();
+  if (!rule.sniffers.any_of_streams() || server_speaks_first(flow.destination.port)) co_return;
   const Deadline deadline(worker.watchdog, client, rule.sniff_timeout);
   for (std::size_t seen = 0; !deadline.expired();) {
     auto [failed] = co_await client.async_wait(Wait::wait_read, kAsTuple);

@@ -113,6 +113,7 @@ class UdpAssociations::Association final
     Endpoint asked;  ///< Where the client sends.
     route::Decision decision;
     std::unique_ptr<Sniffing> sniffing;  ///< Until it is decided; null before the rules are asked.
+    std::uint64_t used = 0;              ///< Grows with each use of any.
     bool settled = false;
 
     bool decided() const { return settled; }
@@ -149,14 +150,28 @@ class UdpAssociations::Association final
   }
 
   Course& course_of(const Flow& flow) {
-    if (courses_.size() >= kMaxCourses && !courses_.contains(flow.destination)) courses_.clear();
     auto [entry, fresh] = courses_.try_emplace(flow.destination);
+    Course& course = entry->second;
     if (fresh) {
-      entry->second.flow = flow;
-      entry->second.asked = flow.destination;
-      entry->second.flow.process = owner_;
+      course.flow = flow;
+      course.flow.process = owner_;
+      course.asked = flow.destination;
+      if (courses_.size() > kMaxCourses) forget_one(course);
     }
-    return entry->second;
+    course.used = ++uses_;
+    return course;
+  }
+
+  /// The one that was used least recently, unless datagrams wait in it.
+  void forget_one(const Course& fresh) {
+    auto oldest = courses_.end();
+    for (auto it = courses_.begin(); it != courses_.end(); ++it) {
+      if (&it->second == &fresh || it->second.sniffing) continue;
+      if (oldest == courses_.end() || it->second.used < oldest->second.used) oldest = it;
+    }
+    if (oldest == courses_.end()) return;
+    origins_.erase(oldest->second.flow.destination);
+    courses_.erase(oldest);
   }
 
   /// Goes on where the rules were left, with what `burst` tells. Undecided: it does not tell
@@ -209,7 +224,6 @@ class UdpAssociations::Association final
   void settle(Course& course) {
     if (course.decision.rule) course.flow.apply(generation_->rule(course.decision).options);
     course.settled = true;
-    if (course.flow.destination != course.asked) moved_ = true;
     if (course.flow.udp_timeout) {
       two_way_ = std::min<Clock::duration>(two_way_.value_or(*course.flow.udp_timeout),
                                            *course.flow.udp_timeout);
@@ -254,7 +268,13 @@ class UdpAssociations::Association final
     }
     if (outbound::UdpPath* path = path_for(decision, course.flow)) {
       sent_ += burst.count;
-      path->send(course.flow.destination, burst);
+      const Endpoint& to = course.flow.destination;
+      if (to != course.asked) {
+        origins_[to] = course.asked;
+      } else if (!origins_.empty()) {
+        origins_.erase(to);
+      }
+      path->send(to, burst);
     }
   }
 
@@ -263,13 +283,11 @@ class UdpAssociations::Association final
     log::debug("{} rejected", flow.text());
   }
 
-  /// Where the client believes that an answer comes from.
+  /// Where the client believes that an answer comes from: where it has sent last of all that goes
+  /// there.
   Endpoint seen_by_client(const Endpoint& from) const {
-    if (!moved_) return from;
-    for (const auto& [asked, course] : courses_) {
-      if (course.flow.destination == from) return asked;
-    }
-    return from;
+    const auto moved = origins_.find(from);
+    return moved == origins_.end() ? from : moved->second;
   }
 
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow) {
@@ -335,7 +353,9 @@ class UdpAssociations::Association final
   std::size_t early_bytes_ = 0;
   std::unordered_map<Endpoint, Course, EndpointHash> courses_;  ///< By where the client sends.
   std::optional<Clock::duration> two_way_;  ///< The shortest that a rule has set.
-  bool moved_ = false;                      ///< Some destination is not where the client sends.
+  /// Of destinations that rules have changed: where the client sends.
+  std::unordered_map<Endpoint, Endpoint, EndpointHash> origins_;
+  std::uint64_t uses_ = 0;
   std::vector<std::unique_ptr<Path>> paths_;
   Clock::time_point last_activity_ = Clock::now();
   std::uint64_t sent_ = 0;

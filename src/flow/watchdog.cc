@@ -37,14 +37,21 @@ void Watchdog::sweep() {
   armed_ = Clock::time_point::max();
   const auto now = Clock::now();
   auto earliest = Clock::time_point::max();
+  // Apart from the others, so that whatever `expire` destroys leaves no loop behind.
+  decltype(entries_) due;
   for (auto it = entries_.begin(); it != entries_.end();) {
-    Watched& entry = *it++;  // `expire` may unlink it
+    Watched& entry = *it++;
     if (entry.deadline() <= now) {
       entry.unlink();
-      entry.expire();
+      due.push_back(entry);
     } else {
       earliest = std::min(earliest, entry.deadline());
     }
+  }
+  while (!due.empty()) {
+    Watched& entry = due.front();
+    due.pop_front();
+    entry.expire();
   }
   // `expire` may have watched something new, and armed for it.
   if (earliest < armed_) arm(earliest);

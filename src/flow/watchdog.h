@@ -19,7 +19,7 @@ class Watched : public boost::intrusive::list_base_hook<
 
   /// Read at each sweep: may have moved since.
   virtual Clock::time_point deadline() const = 0;
-  /// May destroy the object, and no other watched one.
+  /// May destroy the object, and others.
   virtual void expire() = 0;
 };
 

@@ -60,8 +60,7 @@ void Keeper::open_old_walls() {
   }
 }
 
-bool Keeper::refresh() {
-  bool changed = false;
+void Keeper::refresh() {
   for (std::size_t i = 0; i < applied_.size(); ++i) {
     const std::string& name = policies_[i].interface;
     const auto repaired = applied_[i].repair();
@@ -70,7 +69,6 @@ bool Keeper::refresh() {
       continue;
     }
     if (*repaired > 0) {
-      changed = true;
       log::warn(
           "{}: {} routes, rules or tables of ours had been removed by somebody else, and "
           "have been put back",
@@ -81,11 +79,9 @@ bool Keeper::refresh() {
     if (!updated) {
       log::error("{}: cannot follow a change of the network: {}", name, updated.error().text());
     } else if (*updated > 0) {
-      changed = true;
       log::info("{}: followed a change of the network: {} differences", name, *updated);
     }
   }
-  return changed;
 }
 
 bool Keeper::groups_have_changed() const {

@@ -16,8 +16,8 @@ class Keeper {
 
   /// Looks at the host again. What the plans have to change is changed, what somebody has removed
   /// is put back, and both are told in the log. Errors are told there, too: the next call tries
-  /// again. Says whether anything was changed.
-  bool refresh();
+  /// again.
+  void refresh();
 
   /// Whether a control group that a plan names is another one than when the plan was made.
   bool groups_have_changed() const;

@@ -49,11 +49,30 @@ std::string describe(const config::Config& config, const Decision& decision) {
   return "";
 }
 
-std::vector<Step> explain(const config::Config& config, const rule::Facts& facts) {
+void apply(const config::FlowOptions& options, rule::Facts& facts) {
+  if (options.override_address) {
+    facts.destination.address = *options.override_address;
+    facts.has_address = true;
+  }
+  if (options.override_port) facts.destination.port = *options.override_port;
+}
+
+Decision decide(const config::Config& config, const Router& router, rule::Facts facts) {
+  Decision decision = router.decide(facts);
+  while (!config::is_final(decision.action)) {
+    apply(config.route.rules[*decision.rule].options, facts);
+    decision = router.decide(facts, *decision.rule + 1);
+  }
+  return decision;
+}
+
+std::vector<Step> explain(const config::Config& config, rule::Facts facts) {
   std::vector<Step> steps;
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
     steps.push_back({i, rule::explain(config.route.rules[i].rule, facts, find_in(config))});
-    if (steps.back().reason.holds && config::is_final(config.route.rules[i].action)) break;
+    if (!steps.back().reason.holds) continue;
+    if (config::is_final(config.route.rules[i].action)) break;
+    apply(config.route.rules[i].options, facts);
   }
   return steps;
 }

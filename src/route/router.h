@@ -25,15 +25,14 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound);
 /// "outbound proxy", "reject", …
 std::string describe(const config::Config& config, const Decision& decision);
 
+/// What a rule changes about a flow, as far as other rules can ask for it.
+void apply(const config::FlowOptions& options, rule::Facts& facts);
+
 /// What became of one rule on the way to a decision.
 struct Step {
   std::size_t rule;
   rule::Reason reason;
 };
-/// Each rule up to the one that decides, for people: as if sniffing had found what `facts` has of
-/// it, and nothing else. Slow.
-std::vector<Step> explain(const config::Config& config, const rule::Facts& facts);
-
 class Router {
  public:
   /// Requires: a configuration that config::parse accepted, and whose rule-sets are loaded.
@@ -59,5 +58,11 @@ class Router {
   std::size_t final_ = 0;
   bool asks_process_ = false;
 };
+
+/// Each rule up to the one that decides, for people: as if sniffing had found what `facts` has of
+/// it, and nothing else. Slow.
+std::vector<Step> explain(const config::Config& config, rule::Facts facts);
+/// The decision that comes of it.
+Decision decide(const config::Config& config, const Router& router, rule::Facts facts);
 
 }  // namespace hairpin::route

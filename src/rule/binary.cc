@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -123,17 +124,31 @@ class Input {
   }
   std::size_t count(std::size_t least) { return count(varint(), least); }
 
+  /// A condition without values could be taken for none at all.
+  std::size_t some(std::size_t least) {
+    const std::size_t announced = count(least);
+    if (announced == 0) fail("a condition has no values");
+    return announced;
+  }
+
   std::string text() { return std::string(take(count(1))); }
   std::vector<std::string> texts() {
     const std::size_t wanted = count(1);
-    texts_ += wanted;
-    if (texts_ > kMaxTexts) fail("there are more than 8,000,000 texts");
+    if (wanted == 0) fail("a condition has no values");
+    if (wanted > kMaxTexts - texts_) fail("there are more than 8,000,000 texts");
+    if (!failed()) texts_ += wanted;
     std::vector<std::string> all(failed() ? 0 : wanted);
     for (std::string& text_ : all) text_ = text();
     return all;
   }
   void count_rule() {
     if (++rules_ > kMaxRules) fail("there are more than 100,000 rules");
+  }
+  /// Names that the file may still have.
+  Limits names_left() const { return {kMaxTexts - texts_, kMaxUnpacked - name_bytes_}; }
+  void count_names(const std::vector<std::string>& names) {
+    texts_ += names.size();
+    for (const std::string& one : names) name_bytes_ += one.size();
   }
   std::vector<std::uint64_t> words() {
     std::vector<std::uint64_t> all(count(8));
@@ -156,6 +171,7 @@ class Input {
   std::string problem_;
   std::size_t rules_ = 0;
   std::size_t texts_ = 0;
+  std::size_t name_bytes_ = 0;
 };
 
 std::vector<Interval> read_ranges(Input& in) {
@@ -163,6 +179,7 @@ std::vector<Interval> read_ranges(Input& in) {
     in.fail("a set of addresses has the unknown version " + std::to_string(version));
   }
   std::vector<Interval> ranges(in.count(in.number(8), 10));
+  if (ranges.empty()) in.fail("a set of addresses is empty");
   for (Interval& range : ranges) {
     range = {in.address(), in.address()};
     if (range.first.family() != range.last.family() || range.first > range.last) {
@@ -179,14 +196,16 @@ std::vector<std::string> read_keys(Input& in) {
   trie.bitmap = in.words();
   trie.labels = in.text();
   if (in.failed()) return {};
-  auto keys = keys_of(trie, {kMaxTexts, kMaxUnpacked});
+  auto keys = keys_of(trie, in.names_left());
+  if (keys && keys->empty()) in.fail("a set of names is empty");
+  if (keys) in.count_names(*keys);
   if (keys) return std::move(*keys);
   in.fail("a set of names is damaged, or too large");
   return {};
 }
 
 void read_ports(Input& in, std::vector<PortRange>& out) {
-  const std::size_t count = in.count(2);
+  const std::size_t count = in.some(2);
   for (std::size_t i = 0; i < count; ++i) {
     const auto port = static_cast<std::uint16_t>(in.number(2));
     out.push_back({port, port});
@@ -262,7 +281,7 @@ void read_networks(Input& in, Conditions& out) {
 void read_item(Input& in, Item item, Conditions& out) {
   switch (item) {
     case kQueryType:
-      for (std::size_t left = in.count(2); left > 0; --left) {
+      for (std::size_t left = in.some(2); left > 0; --left) {
         out.query_type.push_back(static_cast<std::uint16_t>(in.number(2)));
       }
       return;
@@ -270,15 +289,17 @@ void read_item(Input& in, Item item, Conditions& out) {
       return read_networks(in, out);
     case kDomain: {
       Names names = names_of(read_keys(in));
+      if (is_empty(names)) in.fail("a set of names is empty");
       out.domain = std::move(names.domain);
       out.domain_suffix = std::move(names.domain_suffix);
+      std::ranges::move(names.expressions, std::back_inserter(out.domain_regex));
       return;
     }
     case kDomainKeyword:
       out.domain_keyword = in.texts();
       return;
     case kDomainRegex:
-      out.domain_regex = in.texts();
+      std::ranges::move(in.texts(), std::back_inserter(out.domain_regex));
       return;
     case kSourceIpCidr:
       out.source_ip_cidr = read_ranges(in);
@@ -337,11 +358,13 @@ Rule read_rule(Input& in, unsigned depth) {
     if (depth >= kMaxDepth) in.fail("logical rules are nested too deeply");
     rule.kind = mode == 0 ? Rule::Kind::all : Rule::Kind::any;
     rule.rules = read_rules(in, depth + 1);
+    if (rule.rules.empty()) in.fail("a logical rule has no rules");
   } else if (type == 0) {
     for (auto item = static_cast<Item>(in.byte()); item != kEnd && !in.failed();
          item = static_cast<Item>(in.byte())) {
       read_item(in, item, rule.conditions);
     }
+    if (is_empty(rule.conditions)) in.fail("a rule has no conditions");
     check_expressions(in, rule.conditions.domain_regex);
     check_expressions(in, rule.conditions.process_path_regex);
   } else {
@@ -480,13 +503,17 @@ void put_foreign(Output& out, const Foreign& foreign) {
     out.varint(foreign.values.size());
     for (const std::string& value : foreign.values) put_prefix(out, value);
   } else if (foreign.field == "network_interface_address") {
-    out.byte(kNetworkInterfaceAddress);
-    out.varint(foreign.values.size());
-    for (const std::string& value : foreign.values) {
+    std::map<unsigned, std::vector<std::string_view>> by_type;
+    for (const std::string_view value : foreign.values) {
       const std::size_t equals = value.find('=');
-      out.byte(type_number(std::string_view(value).substr(0, equals)));
-      out.varint(1);
-      put_prefix(out, std::string_view(value).substr(equals + 1));
+      by_type[type_number(value.substr(0, equals))].push_back(value.substr(equals + 1));
+    }
+    out.byte(kNetworkInterfaceAddress);
+    out.varint(by_type.size());
+    for (const auto& [type, prefixes] : by_type) {
+      out.byte(type);
+      out.varint(prefixes.size());
+      for (const std::string_view prefix : prefixes) put_prefix(out, prefix);
     }
   }
 }
@@ -496,7 +523,7 @@ void put_conditions(Output& out, const Conditions& of, unsigned version) {
   std::vector<std::string> networks;
   for (const Network network : of.network) networks.emplace_back(name(network));
   out.texts(kNetwork, networks);
-  out.keys(kDomain, keys_of(Names{of.domain, of.domain_suffix}, version == 1));
+  out.keys(kDomain, keys_of(Names{of.domain, of.domain_suffix, {}}, version == 1));
   out.texts(kDomainKeyword, of.domain_keyword);
   out.texts(kDomainRegex, of.domain_regex);
   out.ranges(kSourceIpCidr, of.source_ip_cidr);

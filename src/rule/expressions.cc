@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 #include <re2/set.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace hairpin::rule {
@@ -17,8 +18,26 @@ RE2::Options quiet() {
 
 }  // namespace
 
+/// Expressions that are matched together. Too many would need more memory than RE2 allows itself.
 struct Expressions::Set {
-  RE2::Set expressions{quiet(), RE2::UNANCHORED};
+  static constexpr std::size_t kMost = 500;
+
+  RE2::Set together{quiet(), RE2::UNANCHORED};
+  std::vector<std::string> each;
+  bool compiled = false;
+
+  bool match(const re2::StringPiece& text) const {
+    if (compiled) {
+      std::vector<int> found;
+      RE2::Set::ErrorInfo error{RE2::Set::kNoError};
+      if (together.Match(text, &found, &error)) return true;
+      if (error.kind == RE2::Set::kNoError) return false;
+    }
+    // Slow, but right: this text needs more states than there is memory for.
+    return std::ranges::any_of(each, [&text](const std::string& one) {
+      return RE2::PartialMatch(text, RE2(one, quiet()));
+    });
+  }
 };
 
 std::string expression_problem(const std::string& text) {
@@ -35,16 +54,20 @@ Expressions::Expressions(Expressions&&) noexcept = default;
 Expressions::~Expressions() = default;
 
 void Expressions::add(const std::string& text) {
-  if (!set_) set_ = std::make_unique<Set>();
-  set_->expressions.Add(text, nullptr);
+  if (sets_.empty() || sets_.back()->each.size() == Set::kMost) {
+    sets_.push_back(std::make_unique<Set>());
+  }
+  sets_.back()->together.Add(text, nullptr);
+  sets_.back()->each.push_back(text);
 }
 
 void Expressions::finish() {
-  if (set_) set_->expressions.Compile();
+  for (const auto& set : sets_) set->compiled = set->together.Compile();
 }
 
 bool Expressions::match(std::string_view text) const {
-  return set_ && set_->expressions.Match(re2::StringPiece(text.data(), text.size()), nullptr);
+  const re2::StringPiece piece(text.data(), text.size());
+  return std::ranges::any_of(sets_, [&piece](const auto& set) { return set->match(piece); });
 }
 
 }  // namespace hairpin::rule

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hairpin::rule {
 
@@ -29,7 +30,7 @@ class Expressions {
 
  private:
   struct Set;
-  std::unique_ptr<Set> set_;  ///< Null: none was added.
+  std::vector<std::unique_ptr<Set>> sets_;
 };
 
 }  // namespace hairpin::rule

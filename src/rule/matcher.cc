@@ -43,6 +43,8 @@ void add_adguard(const std::string& written, DomainSet& names, Expressions& expr
     names.add(name.substr(2), kExact | kBelow);
   } else if (plain && name.starts_with("|") && name.size() > 1) {
     names.add(name.substr(1), kExact);
+  } else if (plain && !name.empty() && !name.starts_with("|")) {
+    names.add(name, kLoose);
   } else {
     expressions.add(adguard_expression(line));
   }
@@ -241,6 +243,9 @@ bool CompiledRule::matches(const Facts& facts) const {
 
 CompiledRule::States CompiledRule::match(const Facts& facts, State base,
                                          bool ip_cidr_is_source) const {
+  // Where nothing is asked there is nothing to invert.
+  if (parts_->kind == Rule::Kind::conditions && parts_->empty)
+    return static_cast<States>(1U << base);
   // What holds outside must not make an inverted rule fail.
   const State from = parts_->invert ? State{0} : base;
   const States states = parts_->kind == Rule::Kind::conditions
@@ -277,7 +282,6 @@ CompiledRule::States CompiledRule::match_rules(const Facts& facts, State base,
 CompiledRule::States CompiledRule::match_conditions(const Facts& facts, State base,
                                                     bool ip_cidr_is_source) const {
   const Parts& of = *parts_;
-  if (of.empty) return static_cast<States>(1U << base);
   if (!of.others_hold(facts)) return 0;
   unsigned wanted = 0;
   unsigned state = base;

@@ -4,6 +4,8 @@
 #include <deque>
 #include <set>
 
+#include "rule/expressions.h"
+
 namespace hairpin::rule {
 
 namespace {
@@ -108,17 +110,25 @@ Trie trie_of(std::vector<std::string> keys) {
   return trie;
 }
 
+bool is_empty(const Names& names) {
+  return names.domain.empty() && names.domain_suffix.empty() && names.expressions.empty();
+}
+
 Names names_of(std::vector<std::string> keys) {
+  Names names;
   std::set<std::string> exact;
   std::set<std::string> suffixes;
   for (std::string& key : keys) {
-    if (key.starts_with(kPrefix) || key.starts_with(kRoot)) {
+    if (key.starts_with(kPrefix) && key.size() > 1 && key[1] != '.') {
+      std::string expression;
+      for (const char c : key.substr(1)) expression += quoted(c);
+      names.expressions.push_back(expression + "$");
+    } else if (key.starts_with(kPrefix) || key.starts_with(kRoot)) {
       if (key.size() > 1) suffixes.insert(key.substr(1));
     } else if (!key.empty()) {
       exact.insert(std::move(key));
     }
   }
-  Names names;
   for (const std::string& suffix : suffixes) {
     // A name and all below it were two keys in version 1.
     const bool below = suffix.starts_with('.');

@@ -5,7 +5,7 @@
 // a 1; a bit of `leaves` is set if a key ends in the node. Bit n is bit n % 64 of word n / 64.
 //
 // A key that is "example.com" backwards is the name. With "\r" behind it, it is all that ends so
-// (and there is a dot: ".example.com"); with "\n", the name and all below it.
+// (mostly there is a dot: ".example.com"); with "\n", the name and all below it.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,9 @@ Trie trie_of(std::vector<std::string> keys);
 struct Names {
   std::vector<std::string> domain;
   std::vector<std::string> domain_suffix;
+  std::vector<std::string> expressions;  ///< For endings that begin within a label.
 };
+bool is_empty(const Names& names);
 Names names_of(std::vector<std::string> keys);
 /// `old_form`: as version 1 has it, without "\n".
 std::vector<std::string> keys_of(const Names& names, bool old_form);

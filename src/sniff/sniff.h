@@ -41,6 +41,12 @@ class Protocols {
   void add(Protocol protocol) { bits_ |= 1U << static_cast<unsigned>(protocol); }
   bool has(Protocol protocol) const { return (bits_ >> static_cast<unsigned>(protocol) & 1) != 0; }
 
+  /// Whether a stream may be one of them.
+  bool any_of_streams() const {
+    return has(Protocol::tls) || has(Protocol::http) || has(Protocol::ssh) ||
+           has(Protocol::bittorrent) || has(Protocol::dns);
+  }
+
   friend bool operator==(const Protocols&, const Protocols&) = default;
 
  private:

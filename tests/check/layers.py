@@ -24,7 +24,7 @@ MAY = {
     "src/app": {"src/config", "src/rule", "src/flow", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "nft",
                 "platform"},
     "src/cli": {"src/config"},
-    "src": {"src/app", "src/cli", "src/config", "src/flow", "src/rule"},
+    "src": {"src/app", "src/cli", "src/config", "src/flow", "src/rule", "src/sniff"},
 }
 WHY = {
     "nat": "nat/ is arithmetic on packets: no socket, clock, log or configuration",

@@ -110,11 +110,11 @@ class Sniffing(RulesTest):
         return outgoing.read()
 
     def test_a_server_that_speaks_first(self):
-        listener = self.lab.listen(TARGET4, 25)
+        listener = self.lab.listen(TARGET4, 2525)
         hairpin = self.rules({"action": "sniff"}, {"protocol": "ssh", "action": "reject"})
         start = time.monotonic()
         client = self.lab.socket("client")
-        client.connect((TARGET4, 25))
+        client.connect((TARGET4, 2525))
         accepted, _ = listener.accept()
         accepted.sendall(b"220 hello\r\n")
         self.assertEqual(client.recv(100), b"220 hello\r\n")
@@ -221,6 +221,37 @@ class Destinations(RulesTest):
         self.assertEqual(got, b"hello")
         server.sendto(b"answer", peer)
         self.assertEqual(client.recvfrom(100), (b"answer", ("203.0.113.77", 9000)))
+
+    def test_two_destinations_that_become_one(self):
+        server = self.lab.udp("server", TARGET4, 9001)
+        self.rules({"ip_cidr": ["203.0.113.77", "203.0.113.78"], "outbound": "direct", "override_address": TARGET4})
+        client = self.lab.socket("client", kind=socket.SOCK_DGRAM, timeout=5)
+        for address in ("203.0.113.77", TARGET4, "203.0.113.78", TARGET4, "203.0.113.77"):
+            client.sendto(b"hello", (address, 9001))
+            _, peer = server.recvfrom(100)
+            server.sendto(b"answer", peer)
+            self.assertEqual(client.recvfrom(100), (b"answer", (address, 9001)))
+
+    def test_more_destinations_than_are_remembered(self):
+        server = self.lab.udp("server", TARGET4, 9001)
+        hairpin = self.rules({"ip_cidr": "203.0.113.128/25", "outbound": "direct", "override_address": TARGET4,
+                              "override_port": 9001})
+        client = self.lab.socket("client", kind=socket.SOCK_DGRAM, timeout=5)
+        for i in range(600):
+            to = (f"203.0.113.{128 + i % 100}", 1000 + i)
+            client.sendto(b"hello", to)
+            _, peer = server.recvfrom(100)
+            server.sendto(b"answer", peer)
+            self.assertEqual(client.recvfrom(100), (b"answer", to))
+        self.assertEqual(hairpin.counters()["udp_opened"], 1)
+
+    def test_an_association_that_ends_while_it_is_sniffed(self):
+        datagram = bytes.fromhex(subprocess.run([QUIC_INITIAL, "3"], check=True, capture_output=True, text=True).stdout.split()[0])
+        hairpin = self.rules({"action": "sniff", "timeout": "8s"}, tun={"udp_timeout": "1s"})
+        for i in range(20):
+            self.lab.socket("client", kind=socket.SOCK_DGRAM).sendto(datagram, (TARGET4, 443 + i))
+        wait_for(lambda: hairpin.counters().get("udp_closed") == 20, "all have ended")
+        self.assertEqual(hairpin.counters()["udp_queue_full"], 20)  # what waited is counted
 
     def test_udp_timeout(self):
         server = self.lab.udp("server", TARGET4, 9001)

@@ -276,7 +276,7 @@ TEST(Config, EachProblem) {
            "route.rules[0].domain_regex: is no regular expression: missing ): (\n"},
           {rule(R"("rule_set": "none", "outbound": "out")"),
            "route.rules[0].rule_set: no rule-set has the tag \"none\"\n"},
-          {rule(R"("type": "logical", "mode": "xor", "rules": [], "outbound": "out")"),
+          {rule(R"("type": "logical", "mode": "xor", "rules": {"port": 1}, "outbound": "out")"),
            "route.rules[0].mode: expected \"and\" or \"or\", got \"xor\"\n"},
           {rule(
                R"("type": "logical", "mode": "or", "rules": {"inbound": "nobody"}, "outbound": "out")"),

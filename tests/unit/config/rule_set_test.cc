@@ -134,13 +134,20 @@ TEST_F(Files, WhatIsWrongIsTold) {
   EXPECT_EQ(
       load(local(write("a.json", R"({"version": 3, "rules": [{"domain_regex": ["a", "("]}]})"))),
       "a.json: rules[0].domain_regex[1]: is no regular expression: missing ): (\n");
-  EXPECT_EQ(load(local(
-                write("a.json", R"({"version": 3, "rules": [{"type": "logical", "rules": []}]})"))),
-            "a.json: rules[0]: \"mode\" is missing: \"and\" or \"or\"\n");
+  EXPECT_EQ(
+      load(local(write("a.json",
+                       R"({"version": 3, "rules": [{"type": "logical", "rules": {"port": 1}}]})"))),
+      "a.json: rules[0]: \"mode\" is missing: \"and\" or \"or\"\n");
   EXPECT_EQ(load(local(write("a.json", R"({"version": 3, "rules": [{"domain": ""}]})"))),
             "a.json: rules[0].domain: expected a name, got \"\"\n");
   EXPECT_EQ(load(local(write("a.json", R"({"version": 3, "rules": [{"domain": "a"}]})"))),
             "inbounds[0].route_address_set: the rule-set \"s\" has no address\n");
+  EXPECT_EQ(load(local(write("a.json", R"({"version": 3, "rules": [{}, {"invert": true}]})"))),
+            "a.json: rules[0]: has no conditions\na.json: rules[1]: has no conditions\n");
+  EXPECT_EQ(load(local(write(
+                "a.json",
+                R"({"version": 3, "rules": [{"type": "logical", "mode": "or", "rules": []}]})"))),
+            "a.json: rules[0].rules: is empty\n");
   EXPECT_EQ(load(R"({"tag": "s"})"), "route.rule_set: \"rules\" is missing\n");
   EXPECT_EQ(load(R"({"tag": "s", "rules": [], "path": "x"})"),
             "route.rule_set.path: is for files: \"type\" is \"inline\"\n");

@@ -57,8 +57,7 @@ std::string decide(const config::Config& config, const Router& router, const Jso
     text += "    rules[" + std::to_string(step.rule) + "] " + (step.reason.holds ? "yes" : "no") +
             ": " + step.reason.text + "\n";
   }
-  Decision decision = router.decide(facts);
-  while (!config::is_final(decision.action)) decision = router.decide(facts, *decision.rule + 1);
+  const Decision decision = route::decide(config, router, facts);
   // The compiled rules and the explanation are two ways to the same rule.
   const bool held = !steps.empty() && steps.back().reason.holds;
   EXPECT_EQ(decision.rule.has_value(), held) << text;

@@ -111,6 +111,12 @@ TEST(Binary, WhatHasNoPlaceIsNotDropped) {
             "\"ip_is_private\" has no place in a binary rule-set");
 }
 
+TEST(Binary, EndingsWithinALabel) {
+  const Names names = names_of({"\rhost.example", "\r.below.example", "\nroot.example"});
+  EXPECT_EQ(names.expressions, std::vector<std::string>{"host\\.example$"});
+  EXPECT_EQ(names.domain_suffix, (std::vector<std::string>{".below.example", "root.example"}));
+}
+
 TEST(Binary, NamesSurviveTheTrie) {
   std::mt19937 random(3);
   for (int round = 0; round < 200; ++round) {
@@ -165,8 +171,24 @@ TEST(Binary, SaysWhatIsWrong) {
   EXPECT_EQ(problem(packed("\x01\x00\x04\x01\x01(\xff\x00"s)),
             "rules[0]: \"(\" is no regular expression: missing ): (");
   EXPECT_EQ(problem(packed("\x00more"s)), "there is more behind its last rule");
+  // What could be taken for a rule that is for everything.
+  EXPECT_EQ(problem(packed("\x01\x00\xff\x00"s)), "rules[0]: a rule has no conditions");
+  EXPECT_EQ(problem(packed("\x01\x00\x09\x00\xff\x00"s)), "rules[0]: a condition has no values");
+  EXPECT_EQ(problem(packed("\x01\x00\x03\x00\xff\x00"s)), "rules[0]: a condition has no values");
+  EXPECT_EQ(problem(packed("\x01\x00\x06\x01\x00\x00\x00\x00\x00\x00\x00\x00\xff\x00"s)),
+            "rules[0]: a set of addresses is empty");
+  EXPECT_EQ(problem(packed("\x01\x01\x00\x00\x00"s)), "rules[0]: a logical rule has no rules");
   // A bomb: 80 MiB of nothing.
   EXPECT_EQ(problem(packed(std::string(80U << 20, '\0'))), "it unpacks to more than 64 MiB");
+  // Names that are each all the others and a byte, in rule after rule.
+  RuleSet chains;
+  std::string name;
+  for (int i = 0; i < 4000; ++i) {
+    name += 'a';
+    if (i == 0) chains.rules.resize(20);
+    for (Rule& rule : chains.rules) rule.conditions.domain.push_back(name);
+  }
+  EXPECT_EQ(problem(*write_binary(chains)), "rules[8]: a set of names is damaged, or too large");
   // Logical rules in logical rules.
   std::string deep = "\x01";
   for (int i = 0; i < 100; ++i) deep += "\x01\x00\x01"s;
