@@ -397,7 +397,11 @@ void read(const Reader& reader, RouteRule& rule) {
 namespace {
 
 constexpr std::array<Field<Route>, 6> kRouteFields{{
-    {"rules", "a list of rules", into<&Route::rules>},
+    {"rules", "a list of rules",
+     [](const Reader& reader, Route& out) {
+       // Wrong ones keep their place: what is said of those behind names the right number.
+       for (const Reader element : reader.list()) read(element, out.rules.emplace_back());
+     }},
     {"rule_set", "a list of rule-sets", into<&Route::rule_sets>},
     {"final", "the tag of an outbound", into<&Route::final>},
     {"default_mark", "a mark", into<&Route::default_mark>},

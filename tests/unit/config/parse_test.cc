@@ -276,6 +276,10 @@ TEST(Config, EachProblem) {
            "route.rules[0].domain_regex: is no regular expression: missing ): (\n"},
           {rule(R"("rule_set": "none", "outbound": "out")"),
            "route.rules[0].rule_set: no rule-set has the tag \"none\"\n"},
+          {"{\"inbounds\": " + kTun +
+               R"(, "route": {"rules": [{"prt": 80}, {"port": 80, "outbound": "x"}]}})",
+           "route.rules[0].prt: unknown field; did you mean \"port\"?\n"
+           "route.rules[1].outbound: no outbound has the tag \"x\"\n"},
           {rule(R"("type": "logical", "mode": "xor", "rules": {"port": 1}, "outbound": "out")"),
            "route.rules[0].mode: expected \"and\" or \"or\", got \"xor\"\n"},
           {rule(
