@@ -91,7 +91,7 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
     co_return refuse();
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
-  auto server = co_await through->connect(flow.destination);
+  auto server = co_await through->connect(outbound::target_of(flow));
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
     worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);

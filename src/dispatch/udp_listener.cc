@@ -111,6 +111,7 @@ class UdpAssociations::Association final
   struct Course {
     Flow flow;       ///< With what has been found out, and where it really goes.
     Endpoint asked;  ///< Where the client sends.
+    Target target;   ///< Where it really goes, for outbounds. Valid when settled.
     route::Decision decision;
     std::unique_ptr<Sniffing> sniffing;  ///< Until it is decided; null before the rules are asked.
     std::uint64_t used = 0;              ///< Grows with each use of any.
@@ -224,6 +225,7 @@ class UdpAssociations::Association final
   void settle(Course& course) {
     if (course.decision.rule) course.flow.apply(generation_->rule(course.decision).options);
     course.settled = true;
+    course.target = outbound::target_of(course.flow);
     if (course.flow.udp_timeout) {
       two_way_ = std::min<Clock::duration>(two_way_.value_or(*course.flow.udp_timeout),
                                            *course.flow.udp_timeout);
@@ -274,7 +276,7 @@ class UdpAssociations::Association final
       } else if (!origins_.empty()) {
         origins_.erase(to);
       }
-      path->send(to, burst);
+      path->send(course.target, burst);
     }
   }
 

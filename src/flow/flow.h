@@ -19,7 +19,11 @@ struct Flow {
   Endpoint client;
   Endpoint destination;
   std::size_t inbound = 0;  ///< Index in Config::inbounds.
-  std::string domain = {};  ///< Of the destination, in lower case; empty: not known.
+  /// Of the destination, in lower case; empty: not known. Where the client has asked for it to get
+  /// its destination, that is unspecified or an answer that it was given; otherwise this is what
+  /// its first bytes say.
+  std::string domain = {};
+  bool asked_for = false;  ///< The client has: proxies are told the name.
   std::string protocol =
       {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
@@ -28,13 +32,22 @@ struct Flow {
 
   /// What a rule changes.
   void apply(const config::FlowOptions& options) {
-    if (options.override_address) destination.address = *options.override_address;
+    if (options.override_address) {
+      destination.address = *options.override_address;
+      asked_for = false;
+    }
     if (options.override_port) destination.port = *options.override_port;
     if (options.udp_timeout) udp_timeout = options.udp_timeout;
   }
 
+  /// False where the client knows only a name: its address was one that stands for it.
+  bool has_address() const { return !destination.address.is_unspecified(); }
+
   std::string text() const {
-    return std::string(config::name(network)) + " " + client.text() + " -> " + destination.text();
+    const std::string to = has_address() || domain.empty()
+                               ? destination.text()
+                               : domain + ":" + std::to_string(destination.port);
+    return std::string(config::name(network)) + " " + client.text() + " -> " + to;
   }
 };
 

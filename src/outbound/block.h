@@ -9,7 +9,7 @@ class Block final : public Outbound {
  public:
   using Outbound::Outbound;
   bool carries(config::Network) const override { return false; }
-  Task<Result<Connection>> connect(const Endpoint&) override { co_return Error{"blocked", EACCES}; }
+  Task<Result<Connection>> connect(Target) override { co_return Error{"blocked", EACCES}; }
   Result<std::unique_ptr<UdpPath>> open_udp(UdpSink&) override { return Error{"blocked", EACCES}; }
 };
 

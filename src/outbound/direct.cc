@@ -17,7 +17,8 @@ class DirectPath final : public UdpPath {
   DirectPath(Worker& worker, DialOptions options, UdpSink& sink)
       : worker_(worker), options_(std::move(options)), sink_(sink) {}
 
-  void send(const Endpoint& to, const platform::Burst& burst) override {
+  void send(const Target& target, const platform::Burst& burst) override {
+    const Endpoint& to = target.endpoint;
     const platform::Binding binding = options_.binding(worker_, to.address);
     auto& [socket, interface] =
         sockets_[(to.address.is_v4() ? 0U : 1U) + (binding.interface.empty() ? 0U : 2U)];
@@ -46,8 +47,9 @@ class DirectPath final : public UdpPath {
 
 }  // namespace
 
-Task<Result<Connection>> Direct::connect(const Endpoint& to) {
-  return dial(worker_, to, options_);
+Task<Result<Connection>> Direct::connect(Target to) {
+  if (to.has_address()) co_return co_await dial(worker_, to.endpoint, options_);
+  co_return co_await dial(worker_, config::Server{to.name, to.endpoint.port}, options_);
 }
 
 Result<std::unique_ptr<UdpPath>> Direct::open_udp(UdpSink& sink) {

@@ -11,7 +11,7 @@ class Direct final : public Outbound {
       : Outbound(std::move(tag)), worker_(worker), options_(std::move(options)) {}
 
   bool carries(config::Network) const override { return true; }
-  Task<Result<Connection>> connect(const Endpoint& to) override;
+  Task<Result<Connection>> connect(Target to) override;
   Result<std::unique_ptr<UdpPath>> open_udp(UdpSink& sink) override;
 
  private:

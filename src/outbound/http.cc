@@ -24,14 +24,14 @@ int status_errno(unsigned status) {
 
 }  // namespace
 
-Task<Result<Connection>> Http::connect(const Endpoint& to) {
+Task<Result<Connection>> Http::connect(Target to) {
   auto connection = co_await dial(worker_, settings_.server, options_);
   if (!connection) co_return std::move(connection.error()).in("proxy");
   Handshake handshake(worker_, connection->socket, options_.connect_timeout);
   std::optional<http_connect::Credentials> credentials;
   if (!settings_.username.empty()) credentials = {settings_.username, settings_.password};
 
-  const std::string request = http_connect::request({{}, to}, credentials);
+  const std::string request = http_connect::request(to, credentials);
   if (auto sent = co_await handshake.send(std::as_bytes(std::span(request))); !sent) {
     co_return sent.error();
   }

@@ -14,7 +14,7 @@ class Http final : public Outbound {
         settings_(std::move(settings)) {}
 
   bool carries(config::Network network) const override { return network == config::Network::tcp; }
-  Task<Result<Connection>> connect(const Endpoint& to) override;
+  Task<Result<Connection>> connect(Target to) override;
   Result<std::unique_ptr<UdpPath>> open_udp(UdpSink&) override {
     return Error{"an HTTP proxy carries no UDP", EOPNOTSUPP};
   }

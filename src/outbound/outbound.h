@@ -9,10 +9,17 @@
 #include "base/asio.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "flow/flow.h"
 #include "flow/worker.h"
 #include "outbound/dialer.h"
+#include "wire/target.h"
 
 namespace hairpin::outbound {
+
+/// What an outbound is told of a flow's destination.
+inline Target target_of(const Flow& flow) {
+  return {flow.asked_for ? flow.domain : std::string(), flow.destination};
+}
 
 /// Who takes what comes back for one UDP association.
 class UdpSink {
@@ -30,7 +37,7 @@ class UdpSink {
 class UdpPath {
  public:
   virtual ~UdpPath() = default;
-  virtual void send(const Endpoint& to, const platform::Burst& burst) = 0;
+  virtual void send(const Target& to, const platform::Burst& burst) = 0;
 };
 
 /// Whoever uses one holds it: a change of the configuration may replace it meanwhile.
@@ -45,7 +52,7 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   /// False when flows of this kind end here: TCP is reset, UDP answered with ICMP.
   virtual bool carries(config::Network network) const = 0;
   /// Requires: carries(tcp).
-  virtual Task<Result<Connection>> connect(const Endpoint& to) = 0;
+  virtual Task<Result<Connection>> connect(Target to) = 0;
   /// Requires: carries(udp). `sink` must outlive the path.
   virtual Result<std::unique_ptr<UdpPath>> open_udp(UdpSink& sink) = 0;
 

@@ -64,9 +64,8 @@ Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target
   co_return Negotiated{std::move(*connection), std::move(reply->value)};
 }
 
-Task<Result<Connection>> Socks::connect(const Endpoint& to) {
-  const Target target{{}, to};
-  auto negotiated = co_await negotiate(socks5::Command::connect, target);
+Task<Result<Connection>> Socks::connect(Target to) {
+  auto negotiated = co_await negotiate(socks5::Command::connect, std::move(to));
   if (!negotiated) co_return negotiated.error();
   co_return std::move(negotiated->connection);
 }
@@ -107,7 +106,7 @@ class SocksPath final : public UdpPath {
     state_->control.reset();
   }
 
-  void send(const Endpoint& to, const platform::Burst& burst) override {
+  void send(const Target& to, const platform::Burst& burst) override {
     if (state_->socket) return state_->send(to, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
       if (state_->queue.size() >= kMaxQueued) {
@@ -121,15 +120,15 @@ class SocksPath final : public UdpPath {
 
  private:
   struct Queued {
-    Endpoint to;
+    Target to;
     std::vector<std::byte> payload;
   };
   struct State {
     State(std::shared_ptr<Socks> through, UdpSink& to) : outbound(std::move(through)), sink(to) {}
 
-    void send(const Endpoint& to, const platform::Burst& burst) {
+    void send(const Target& to, const platform::Burst& burst) {
       std::array<std::byte, socks5::kMaxUdpHeader> header;
-      const std::size_t size = socks5::write_udp_header({{}, to}, header);
+      const std::size_t size = socks5::write_udp_header(to, header);
       socket->send(std::span(header).first(size), burst, nullptr);
     }
     void receive(const platform::Received& datagrams) {

@@ -17,7 +17,7 @@ class Socks final : public Outbound {
   bool carries(config::Network network) const override {
     return network == config::Network::tcp ? settings_.tcp : settings_.udp;
   }
-  Task<Result<Connection>> connect(const Endpoint& to) override;
+  Task<Result<Connection>> connect(Target to) override;
   Result<std::unique_ptr<UdpPath>> open_udp(UdpSink& sink) override;
 
   /// A control connection on which the proxy relays datagrams, and the address that takes them.

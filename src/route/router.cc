@@ -26,6 +26,7 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
   facts.network = flow.network;
   facts.source = flow.client;
   facts.destination = flow.destination;
+  facts.has_address = flow.has_address();
   facts.inbound = inbound;
   facts.domain = flow.domain;
   facts.protocol = flow.protocol;

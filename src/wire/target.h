@@ -7,11 +7,13 @@
 
 namespace hairpin {
 
-/// Where a proxy is asked to connect: an address, or a name that the proxy resolves.
+/// Where an outbound is asked to connect: an address, a name that whoever connects resolves, or
+/// both.
 struct Target {
-  std::string name;   ///< When not empty, the address below is not used.
-  Endpoint endpoint;  ///< Its port counts in both cases.
+  std::string name;   ///< A proxy is told this, where it is not empty.
+  Endpoint endpoint;  ///< Without a name its address is valid; its port counts in both cases.
 
+  bool has_address() const { return name.empty() || !endpoint.address.is_unspecified(); }
   std::string text() const {
     return name.empty() ? endpoint.text() : name + ":" + std::to_string(endpoint.port);
   }
