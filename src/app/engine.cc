@@ -23,9 +23,10 @@ struct Engine::Source {
 };
 
 struct Engine::PerWorker {
-  PerWorker(std::shared_ptr<const dispatch::Policy> policy, LoopGuard& guard, Who* who,
-            bool same_namespace)
-      : worker(guard, who), dispatcher(worker, std::move(policy), same_namespace) {}
+  PerWorker(std::shared_ptr<const dispatch::Policy> policy, std::shared_ptr<dns::Store> store,
+            LoopGuard& guard, Who* who, bool same_namespace)
+      : worker(guard, who),
+        dispatcher(worker, std::move(policy), std::move(store), same_namespace) {}
 
   /// One worker's part of one link.
   struct Part {
@@ -94,14 +95,18 @@ void Engine::PerWorker::stop() {
 Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
                bool same_namespace, stack::Lost link_lost,
                std::optional<platform::SocketFinder> sockets)
-    : policy_(std::make_shared<const dispatch::Policy>(config)), link_lost_(std::move(link_lost)) {
+    : policy_(std::make_shared<const dispatch::Policy>(config)),
+      store_(std::make_shared<dns::Store>()),
+      link_lost_(std::move(link_lost)) {
+  store_->configure(config.dns, config.cache_file);
   if (sockets) who_ = std::make_unique<Who>(std::move(*sockets));
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
-    auto worker = std::make_unique<PerWorker>(policy_, loop_guard_, who_.get(), same_namespace);
+    auto worker =
+        std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(), same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, link_lost_);
     }
@@ -133,6 +138,7 @@ void Engine::start() {
 
 void Engine::change(const config::Config& config) {
   policy_ = std::make_shared<const dispatch::Policy>(config);
+  store_->configure(config.dns, config.cache_file);
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), policy = policy_] { raw->change(policy); });
@@ -160,7 +166,8 @@ void Engine::stop() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  who_.reset();  // it posts to the workers' contexts
+  store_->close();  // it posts to the workers' contexts, too
+  who_.reset();     // it posts to the workers' contexts
   for (const auto& source : sources_) stack::close_link(source->link);
   workers_.clear();
   sources_.clear();

@@ -55,6 +55,7 @@ class Engine {
   std::uint64_t total(Count what) const;
 
   std::shared_ptr<const dispatch::Policy> policy_;
+  std::shared_ptr<dns::Store> store_;
   LoopGuard loop_guard_;
   std::unique_ptr<Who> who_;
   stack::Lost link_lost_;

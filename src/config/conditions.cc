@@ -283,6 +283,11 @@ std::vector<Field<Rule>> join(const std::array<Field<Rule>, Sizes>&... tables) {
 }
 
 std::vector<Field<Rule>> condition_fields(RuleContext context) {
+  if (context == RuleContext::question) {
+    auto fields = join(kCommon, kOfFlows);
+    fields.push_back(kHeadless[0]);  // query_type
+    return fields;
+  }
   return context == RuleContext::flow ? join(kCommon, kOfFlows) : join(kHeadless, kCommon);
 }
 

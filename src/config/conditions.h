@@ -12,6 +12,7 @@ namespace hairpin::config {
 enum class RuleContext : std::uint8_t {
   flow,      ///< route.rules
   headless,  ///< A rule-set.
+  question,  ///< dns.rules
 };
 
 /// Reads "type", and returns the members that a rule of that type may have.

@@ -9,6 +9,9 @@ std::vector<Mark> marks_of(const Config& config) {
   for (const Outbound& outbound : config.outbounds) {
     if (outbound.dial.routing_mark) marks.push_back(*outbound.dial.routing_mark);
   }
+  for (const DnsServer& server : config.dns.servers) {
+    if (server.dial.routing_mark) marks.push_back(*server.dial.routing_mark);
+  }
   std::ranges::sort(marks);
   const auto repeated = std::ranges::unique(marks);
   marks.erase(repeated.begin(), repeated.end());

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "base/strong.h"
+#include "config/tls.h"
 #include "rule/matcher.h"
 #include "rule/rule.h"
 #include "sniff/sniff.h"
@@ -99,11 +101,23 @@ struct TunInbound {
 inline constexpr unsigned kDefaultMtu = 65535;
 inline constexpr unsigned kMinMtu = 1280;  ///< RFC 8200, section 5.
 
+/// Which addresses of a name are asked for, and which come first.
+enum class Strategy : std::uint8_t { as_is, prefer_ipv4, prefer_ipv6, ipv4_only, ipv6_only };
+
+/// Who is asked for the addresses of a name.
+struct DomainResolver {
+  std::string server;  ///< Tag of a DNS server; empty: nobody in particular.
+  std::optional<Strategy> strategy;
+
+  friend bool operator==(const DomainResolver&, const DomainResolver&) = default;
+};
+
 /// How an outbound opens its connections.
 struct Dial {
   std::string bind_interface;
   std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
   Duration connect_timeout = std::chrono::seconds(5);
+  DomainResolver domain_resolver;  ///< Empty: route.default_domain_resolver.
 
   friend bool operator==(const Dial&, const Dial&) = default;
 };
@@ -150,12 +164,14 @@ struct Outbound {
 };
 
 enum class Action : std::uint8_t {
-  route,   ///< To an outbound.
-  reject,  ///< TCP is reset, UDP answered with ICMP port unreachable.
-  drop,    ///< Silence.
+  route,       ///< To an outbound.
+  reject,      ///< TCP is reset, UDP answered with ICMP port unreachable.
+  drop,        ///< Silence.
+  hijack_dns,  ///< The DNS module answers.
   // These decide nothing: the rules behind are asked next.
   sniff,    ///< The first bytes tell more.
   options,  ///< Something about the flow is changed.
+  resolve,  ///< Of a flow that knows only a name, the addresses are asked for.
 };
 inline bool is_final(Action action) {
   return action < Action::sniff;
@@ -176,7 +192,8 @@ struct RouteRule {
   std::string outbound;                                 ///< Of Action::route.
   sniff::Protocols sniffers = sniff::Protocols::all();  ///< Of Action::sniff.
   Duration sniff_timeout{300};
-  FlowOptions options;  ///< Of Action::route and Action::options.
+  FlowOptions options;      ///< Of Action::route and Action::options.
+  DomainResolver resolver;  ///< Of Action::resolve.
 };
 
 /// Where a rule-set comes from, and in what form.
@@ -215,6 +232,98 @@ struct Route {
   std::string default_interface;
   /// The same, to the one that leads out, whichever that is at the time.
   bool auto_detect_interface = false;
+  /// Of names of proxies, and of what goes out directly. Empty: the system's resolver for proxies,
+  /// the rules of `dns` for others.
+  DomainResolver default_domain_resolver;
+};
+
+// ---- dns ----
+
+struct DnsUdp {
+  Server server;
+};
+struct DnsTcp {
+  Server server;
+};
+struct DnsTls {
+  Server server;
+  Tls tls;
+};
+struct DnsHttps {
+  Server server;
+  Tls tls;
+  std::string path = "/dns-query";
+  std::map<std::string, std::string> headers;
+};
+/// The name servers of the system.
+struct DnsLocal {};
+/// Names with addresses of their own; others do not exist.
+struct DnsHosts {
+  std::vector<std::string> paths;  ///< As hosts(5).
+  std::map<std::string, std::vector<IpAddr>> predefined;
+};
+/// Each name gets an address that stands for it.
+struct DnsFakeIp {
+  std::optional<Prefix> inet4_range;
+  std::optional<Prefix> inet6_range;
+};
+
+struct DnsServer {
+  std::string tag;
+  Dial dial;
+  std::string detour;  ///< Tag of an outbound; empty: it is reached directly.
+  std::variant<DnsUdp, DnsTcp, DnsTls, DnsHttps, DnsLocal, DnsHosts, DnsFakeIp> kind;
+};
+
+enum class DnsAction : std::uint8_t {
+  route,       ///< To a server.
+  reject,      ///< REFUSED.
+  drop,        ///< Silence.
+  predefined,  ///< What the rule says.
+  options,     ///< Something about the question is changed; the rules behind are asked next.
+};
+
+/// An answer that a rule gives.
+struct DnsPredefined {
+  std::uint8_t rcode = 0;
+  std::vector<std::string> answer;  ///< Records as in a zone file (RFC 1035, section 5).
+  std::vector<std::string> ns;
+  std::vector<std::string> extra;
+};
+
+struct DnsOptions {
+  std::optional<Strategy> strategy;
+  bool disable_cache = false;
+  std::optional<std::uint32_t> rewrite_ttl;  ///< Seconds.
+
+  bool any() const { return strategy || disable_cache || rewrite_ttl; }
+};
+
+struct DnsRule {
+  rule::Rule rule;  ///< Conditions on addresses are about those of the answer.
+  bool ip_accept_any = false;
+  DnsAction action = DnsAction::route;
+  std::string server;  ///< Of DnsAction::route.
+  DnsOptions options;
+  DnsPredefined predefined;
+};
+
+struct Dns {
+  std::vector<DnsServer> servers;
+  std::vector<DnsRule> rules;
+  std::string final;  ///< Empty: the first server.
+  Strategy strategy = Strategy::as_is;
+  bool disable_cache = false;
+  bool disable_expire = false;
+  std::size_t cache_capacity = 4096;  ///< Answers.
+  bool reverse_mapping = false;       ///< Flows are given the names that their addresses had.
+};
+
+/// What is kept over a restart.
+struct CacheFile {
+  bool enabled = false;
+  std::string path = "/var/lib/hairpin/cache";
+  bool store_fakeip = false;
 };
 
 struct Config {
@@ -222,6 +331,8 @@ struct Config {
   std::vector<TunInbound> inbounds;
   std::vector<Outbound> outbounds;  ///< At least one; the first is the default.
   Route route;
+  Dns dns;
+  CacheFile cache_file;
 };
 
 /// The marks of all outbound sockets, each once.

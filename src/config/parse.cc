@@ -9,6 +9,7 @@
 
 #include "config/conditions.h"
 #include "config/parse_auto_route.h"
+#include "config/parse_dns.h"
 #include "config/reader.h"
 #include "config/rule_set.h"
 
@@ -129,7 +130,7 @@ void read_routing_mark(const Reader& reader, Typed<Kind>& out) {
 }
 
 template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 5> kDialFields{{
+inline constexpr std::array<Field<Typed<Kind>>, 6> kDialFields{{
     {"type", "\"direct\", \"socks\", \"http\" or \"block\"", ignore_type<Typed<Kind>>},
     {"tag", kText, [](const Reader& reader, Typed<Kind>& out) { read(reader, out.tag); }},
     {"bind_interface", "the name of an interface",
@@ -137,6 +138,8 @@ inline constexpr std::array<Field<Typed<Kind>>, 5> kDialFields{{
     {"routing_mark", "a mark", read_routing_mark<Kind>},
     {"connect_timeout", kDuration,
      [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.connect_timeout); }},
+    {"domain_resolver", kResolver,
+     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.domain_resolver); }},
 }};
 
 constexpr std::array<Field<Typed<Block>>, 2> kBlockFields{{
@@ -292,13 +295,18 @@ namespace {
 
 // ---- route --------------------------------------------------------------------------------------
 
-constexpr std::string_view kActions = "\"route\", \"reject\", \"sniff\" or \"route-options\"";
+constexpr std::string_view kActions =
+    "\"route\", \"reject\", \"hijack-dns\", \"sniff\", \"resolve\" or \"route-options\"";
 
 void read_action(const Reader& reader, RouteRule& rule) {
   if (reader.value() == "route") {
     rule.action = Action::route;
   } else if (reader.value() == "reject") {
     if (rule.action != Action::drop) rule.action = Action::reject;
+  } else if (reader.value() == "hijack-dns") {
+    rule.action = Action::hijack_dns;
+  } else if (reader.value() == "resolve") {
+    rule.action = Action::resolve;
   } else if (reader.value() == "sniff") {
     rule.action = Action::sniff;
   } else if (reader.value() == "route-options") {
@@ -337,11 +345,15 @@ void read_method(const Reader& reader, RouteRule& rule) {
   }
 }
 
-constexpr std::array<Field<RouteRule>, 8> kActionFields{{
+constexpr std::array<Field<RouteRule>, 10> kActionFields{{
     {"action", kActions, read_action},
     {"method", "\"default\" or \"drop\"", read_method},
     {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
     {"sniffer", "a protocol or a list of them", read_sniffers},
+    {"server", "the tag of a DNS server",
+     [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.server); }},
+    {"strategy", kStrategies,
+     [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.strategy); }},
     {"timeout", kDuration, into<&RouteRule::sniff_timeout>},
     {"override_address", "an address", read_override_address},
     {"override_port", "a port",
@@ -373,6 +385,7 @@ void check_action(const Reader& reader, const RouteRule& rule) {
   if (json.contains("method") && !rejects)
     return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = action == Action::route;
+  only({"server", "strategy"}, action == Action::resolve, "\"resolve\"");
   only({"sniffer", "timeout"}, action == Action::sniff, "\"sniff\"");
   only({"override_address", "override_port", "udp_timeout"}, routes || action == Action::options,
        "\"route\" or \"route-options\"");
@@ -396,7 +409,7 @@ void read(const Reader& reader, RouteRule& rule) {
 
 namespace {
 
-constexpr std::array<Field<Route>, 6> kRouteFields{{
+constexpr std::array<Field<Route>, 7> kRouteFields{{
     {"rules", "a list of rules",
      [](const Reader& reader, Route& out) {
        // Wrong ones keep their place: what is said of those behind names the right number.
@@ -407,11 +420,12 @@ constexpr std::array<Field<Route>, 6> kRouteFields{{
     {"default_mark", "a mark", into<&Route::default_mark>},
     {"default_interface", "the name of an interface", into<&Route::default_interface>},
     {"auto_detect_interface", kBool, into<&Route::auto_detect_interface>},
+    {"default_domain_resolver", kResolver, into<&Route::default_domain_resolver>},
 }};
 
 // ---- the whole ----------------------------------------------------------------------------------
 
-constexpr std::array<Field<Config>, 4> kConfigFields{{
+constexpr std::array<Field<Config>, 6> kConfigFields{{
     {"log", "an object",
      [](const Reader& reader, Config& out) { read_object<Log>(reader, kLogFields, out.log); }},
     {"inbounds", "a list of inbounds", into<&Config::inbounds>},
@@ -420,6 +434,8 @@ constexpr std::array<Field<Config>, 4> kConfigFields{{
      [](const Reader& reader, Config& out) {
        read_object<Route>(reader, kRouteFields, out.route);
      }},
+    {"dns", "an object", into<&Config::dns>},
+    {"experimental", "an object", into<&Config::cache_file>},
 }};
 
 template <class T>
@@ -432,16 +448,6 @@ std::set<std::string> check_tags(const Reader& root, const char* list,
                                "\"" + items[i].tag + "\" is used twice"});
   }
   return tags;
-}
-
-void check_reference(Problems& problems, std::string where, const std::string& tag,
-                     const std::set<std::string>& tags, const char* what) {
-  if (tag.empty() || tags.contains(tag)) return;
-  const std::vector<std::string_view> names(tags.begin(), tags.end());
-  const std::string guess = nearest(tag, names);
-  problems.push_back(
-      {std::move(where), std::string("no ") + what + " has the tag \"" + tag + "\"" +
-                             (guess.empty() ? "" : "; did you mean \"" + guess + "\"?")});
 }
 
 /// The tags that a rule, and the rules in it, have of others.
@@ -491,6 +497,7 @@ void check_whole(const Reader& root, const Config& config) {
   const bool all_parsed = given == root.value().end() || !given->is_array() || given->empty() ||
                           given->size() == config.outbounds.size();
   if (!all_parsed) return;
+  check_dns(problems, config, outbounds);
   check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
     const RouteRule& rule = config.route.rules[i];
@@ -498,13 +505,9 @@ void check_whole(const Reader& root, const Config& config) {
     check_reference(problems, where + ".outbound", rule.outbound, outbounds, "outbound");
     check_rule_references(problems, where, rule.rule, inbounds, rule_sets);
   }
-}
-
-template <class T>
-void list_fields(std::vector<FieldInfo>& all, const char* object,
-                 std::span<const Field<T>> fields) {
-  for (const Field<T>& field : fields) {
-    all.push_back({object, std::string(field.name), std::string(field.expects)});
+  for (std::size_t i = 0; i < config.dns.rules.size(); ++i) {
+    check_rule_references(problems, "dns.rules[" + std::to_string(i) + "]",
+                          config.dns.rules[i].rule, inbounds, rule_sets);
   }
 }
 
@@ -547,6 +550,7 @@ std::vector<FieldInfo> all_fields() {
   list_fields<RouteRule>(all, "route.rules", kActionFields);
   list_fields<RuleSet>(all, "route.rule_set", rule_set_fields());
   list_fields<rule::Rule>(all, "route.rule_set, rules", all_rule_fields(RuleContext::headless));
+  list_dns_fields(all);
   return all;
 }
 

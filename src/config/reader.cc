@@ -90,6 +90,16 @@ void complain_unknown(const Reader& object, const std::string& key,
   object.member(key).complain(std::move(message));
 }
 
+void check_reference(Problems& problems, std::string where, const std::string& tag,
+                     const std::set<std::string>& tags, const char* what) {
+  if (tag.empty() || tags.contains(tag)) return;
+  const std::vector<std::string_view> names(tags.begin(), tags.end());
+  const std::string guess = nearest(tag, names);
+  problems.push_back(
+      {std::move(where), std::string("no ") + what + " has the tag \"" + tag + "\"" +
+                             (guess.empty() ? "" : "; did you mean \"" + guess + "\"?")});
+}
+
 void read(const Reader& reader, bool& out) {
   if (!reader.value().is_boolean()) return reader.expected("true or false");
   out = reader.value().get<bool>();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,6 +79,21 @@ struct Field {
   void (*read)(const Reader&, T&);
 };
 
+/// One line of the tables that the parser works from: the manual page is held against them.
+struct FieldInfo {
+  std::string object;  ///< "inbounds", "outbounds, socks", …
+  std::string name;
+  std::string expects;  ///< "a duration such as \"5m\"", …
+};
+
+template <class T>
+void list_fields(std::vector<FieldInfo>& all, const char* object,
+                 std::span<const Field<T>> fields) {
+  for (const Field<T>& field : fields) {
+    all.push_back({object, std::string(field.name), std::string(field.expects)});
+  }
+}
+
 /// The known name nearest to `name`; empty when none is near.
 std::string nearest(std::string_view name, std::span<const std::string_view> known);
 
@@ -143,6 +159,10 @@ void read(const Reader& reader, std::vector<T>& out) {
     if (reader.problems().size() == before) out.push_back(std::move(value));
   }
 }
+
+/// Complains unless `tag` is empty or one of `tags`; `what` says of what.
+void check_reference(Problems& problems, std::string where, const std::string& tag,
+                     const std::set<std::string>& tags, const char* what);
 
 std::optional<Duration> parse_duration(std::string_view text);
 

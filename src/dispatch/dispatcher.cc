@@ -3,12 +3,16 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "dispatch/dns_stream.h"
 #include "dispatch/sniff_client.h"
 #include "relay/tcp_relay.h"
 
 namespace hairpin::dispatch {
 
 namespace {
+
+/// A name of a flow that waits for its addresses.
+constexpr auto kResolvePatience = std::chrono::seconds(10);
 
 void reset(Fd client) {
   platform::reset_on_close(client.get());
@@ -34,10 +38,34 @@ std::string size_text(std::uint64_t bytes) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
-    : worker_(worker), mark_sockets_(mark_sockets) {
+bool Generation::identify(Flow& flow) const {
+  if (!names) return true;
+  dns::Store::Identity known = store->identify(flow.destination.address);
+  if (known.fake) flow.destination.address = everything(flow.destination.address.family()).address;
+  if (known.name.empty()) return !known.fake;
+  flow.domain = std::move(known.name);
+  flow.asked_for = true;
+  return true;
+}
+
+Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy,
+                       std::shared_ptr<dns::Store> store, bool mark_sockets)
+    : worker_(worker), mark_sockets_(mark_sockets), store_(std::move(store)) {
   auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets);
-  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
+  generation_ = make_generation(std::move(policy), std::move(outbounds));
+}
+
+std::shared_ptr<const Generation> Dispatcher::make_generation(
+    std::shared_ptr<const Policy> policy,
+    std::vector<std::shared_ptr<outbound::Outbound>> outbounds) {
+  std::shared_ptr<dns::Service> names;
+  if (policy->dns) {
+    names = std::make_shared<dns::Service>(worker_, store_, policy->dns, policy->config, outbounds,
+                                           mark_sockets_);
+  }
+  worker_.names = names;
+  return std::make_shared<Generation>(
+      Generation{std::move(policy), std::move(outbounds), store_, std::move(names)});
 }
 
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {
@@ -53,7 +81,7 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
     if (same == before.outbounds.end()) continue;
     fresh[i] = generation_->outbounds[static_cast<std::size_t>(same - before.outbounds.begin())];
   }
-  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(fresh)});
+  generation_ = make_generation(std::move(policy), std::move(fresh));
 }
 
 bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& out) {
@@ -70,7 +98,13 @@ bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& o
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   const auto generation = generation_;  // a change in the meantime is for others
   std::optional<Descriptor> watched;
-  if (generation->policy->router.asks_process() && worker_.who != nullptr) {
+  const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
+  if (!generation->identify(flow)) {
+    worker_.counters.add(Count::fake_unknown);
+    log::info("{} goes to an address that stands for no name. Rejected", flow.text());
+    co_return refuse();
+  }
+  if (generation->asks_process() && worker_.who != nullptr) {
     flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
   }
   route::Decision decision = generation->decide(flow);
@@ -78,12 +112,25 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
        decision = generation->decide(flow, *decision.rule + 1)) {
     const config::RouteRule& rule = generation->rule(decision);
     flow.apply(rule.options);
+    if (rule.action == config::Action::resolve && !flow.has_address()) {
+      auto found = co_await generation->names->lookup(flow.domain, rule.resolver, kResolvePatience);
+      if (!found) {
+        worker_.counters.add(Count::tcp_dial_failed);
+        log::warn("{}: {}", flow.text(), found.error().text());
+        co_return refuse();
+      }
+      flow.resolved(std::move(*found));
+    }
     if (rule.action != config::Action::sniff || !flow.protocol.empty()) continue;
     if (!watched && !watch(std::move(client), flow, watched)) co_return;
     co_await sniff_client(worker_, *watched, rule, flow);
   }
   if (decision.rule) flow.apply(generation->rule(decision).options);
-  const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
+  if (decision.action == config::Action::hijack_dns) {
+    if (!watched && !watch(std::move(client), flow, watched)) co_return;
+    co_return co_await serve_dns_stream(worker_, std::move(*watched), std::move(flow),
+                                        generation->names);
+  }
   if (decision.action != config::Action::route ||
       !generation->outbound(decision)->carries(Network::tcp)) {
     worker_.counters.add(Count::tcp_rejected);
@@ -91,7 +138,8 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
     co_return refuse();
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
-  auto server = co_await through->connect(outbound::target_of(flow));
+  const Target target = outbound::target_of(flow);
+  auto server = co_await through->connect(target);
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
     worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);

@@ -11,6 +11,8 @@
 #include "base/asio.h"
 #include "base/fd.h"
 #include "config/config.h"
+#include "dns/service.h"
+#include "dns/store.h"
 #include "flow/worker.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
@@ -19,10 +21,14 @@ namespace hairpin::dispatch {
 
 /// What flows are decided by: shared by all workers, and never changed.
 struct Policy {
-  explicit Policy(config::Config from) : config(std::move(from)), router(config) {}
+  explicit Policy(config::Config from)
+      : config(std::move(from)),
+        router(config),
+        dns(config.dns.servers.empty() ? nullptr : std::make_shared<const dns::Rules>(config)) {}
 
   config::Config config;
   route::Router router;
+  std::shared_ptr<const dns::Rules> dns;  ///< Null: there is no server.
 };
 
 /// A policy, and one worker's outbounds for it. Whoever was decided by it may go on with it when
@@ -30,6 +36,16 @@ struct Policy {
 struct Generation {
   std::shared_ptr<const Policy> policy;
   std::vector<std::shared_ptr<outbound::Outbound>> outbounds;
+  std::shared_ptr<dns::Store> store;
+  std::shared_ptr<dns::Service> names;  ///< Null: there is no server.
+
+  /// Whether any rule asks for the local process.
+  bool asks_process() const {
+    return policy->router.asks_process() || (policy->dns && policy->dns->asks_process());
+  }
+  /// Gives the flow the name that its client has asked for. False: its address stands for a name
+  /// that nobody knows any more.
+  bool identify(Flow& flow) const;
 
   route::Decision decide(const Flow& flow, std::size_t from = 0) const {
     return policy->router.decide(flow, from);
@@ -46,7 +62,9 @@ struct Generation {
 /// One per worker.
 class Dispatcher {
  public:
-  Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets);
+  /// `store` is shared by all, and has been configured for `policy`.
+  Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy,
+             std::shared_ptr<dns::Store> store, bool mark_sockets);
 
   /// From now on flows are decided by `policy`. Those that run keep the outbound they have, and so
   /// does everybody where its settings are the same.
@@ -59,11 +77,15 @@ class Dispatcher {
   Task<> serve_tcp(Fd client, Flow flow, Clock::duration idle);
 
  private:
+  std::shared_ptr<const Generation> make_generation(
+      std::shared_ptr<const Policy> policy,
+      std::vector<std::shared_ptr<outbound::Outbound>> outbounds);
   /// False after telling why not; the client is gone then.
   bool watch(Fd client, const Flow& flow, std::optional<Descriptor>& out);
 
   Worker& worker_;
   bool mark_sockets_;
+  std::shared_ptr<dns::Store> store_;
   std::shared_ptr<const Generation> generation_;
 };
 

@@ -29,7 +29,7 @@ Task<> sniff_client(Worker& worker, Descriptor& client, const config::RouteRule&
     const sniff::Finding finding = sniff::sniff_stream(*bytes, rule.sniffers);
     if (finding.verdict == sniff::Verdict::yes) {
       flow.protocol = sniff::name(finding.protocol);
-      flow.domain = finding.domain;
+      if (!flow.asked_for && !finding.domain.empty()) flow.domain = finding.domain;
       log::debug("{} speaks {}{}{}", flow.text(), flow.protocol, flow.domain.empty() ? "" : " to ",
                  flow.domain);
     }

@@ -45,6 +45,8 @@ struct UdpLimits {
   Clock::duration two_way;
 };
 
+class UdpAssociation;
+
 class UdpAssociations {
  public:
   UdpAssociations(Worker& worker, Dispatcher& dispatcher, const Capture& capture, UdpReturn& back,
@@ -58,11 +60,11 @@ class UdpAssociations {
   void set_limits(UdpLimits limits) { limits_ = limits; }
 
  private:
-  class Association;
-  using Handle = std::shared_ptr<Association>;
+  friend class UdpAssociation;
+  using Handle = std::shared_ptr<UdpAssociation>;
 
-  Association* find_or_open(const Flow& flow);
-  void close(Association& association, const char* why);
+  UdpAssociation* find_or_open(const Flow& flow);
+  void close(UdpAssociation& association, const char* why);
 
   Worker& worker_;
   Dispatcher& dispatcher_;
@@ -70,7 +72,8 @@ class UdpAssociations {
   UdpReturn& back_;
   UdpLimits limits_;
   std::unordered_map<Endpoint, Handle, EndpointHash> by_client_;
-  struct Recency;  ///< Least recently used first.
+  std::size_t questions_ = 0;  ///< For names, that are on their way.
+  struct Recency;              ///< Least recently used first.
   std::unique_ptr<Recency> recency_;
 };
 

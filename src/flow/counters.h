@@ -34,20 +34,49 @@ enum class Count : std::uint8_t {
   udp_out,          ///< Datagrams to clients.
   tcp_bytes_up,
   tcp_bytes_down,
+  dns_in,         ///< Questions that were answered by the DNS module.
+  dns_cached,     ///< Answered from the cache.
+  dns_asked,      ///< Passed on to a server.
+  dns_failed,     ///< No answer came, or a damaged one.
+  dns_malformed,  ///< Messages that were no question.
+  dns_overload,   ///< Questions dropped while too many were on their way.
+  fake_unknown,   ///< Flows to an address that stands for no name any more.
   tun_read_error,
   tun_write_error,  ///< Packets that the interface would not take.
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
-inline constexpr std::array<std::string_view, kCounts> kCountNames{
-    "tcp_opened",      "tcp_closed",        "tcp_rejected",
-    "tcp_dial_failed", "tcp_reset",         "tcp_idle_timeout",
-    "tcp_looped",      "tcp_no_descriptor", "udp_opened",
-    "udp_closed",      "udp_evicted",       "udp_rejected",
-    "udp_dial_failed", "udp_looped",        "udp_no_descriptor",
-    "udp_queue_full",  "udp_send_failed",   "udp_malformed",
-    "udp_in",          "udp_out",           "tcp_bytes_up",
-    "tcp_bytes_down",  "tun_read_error",    "tun_write_error"};
+inline constexpr std::array<std::string_view, kCounts> kCountNames{"tcp_opened",
+                                                                   "tcp_closed",
+                                                                   "tcp_rejected",
+                                                                   "tcp_dial_failed",
+                                                                   "tcp_reset",
+                                                                   "tcp_idle_timeout",
+                                                                   "tcp_looped",
+                                                                   "tcp_no_descriptor",
+                                                                   "udp_opened",
+                                                                   "udp_closed",
+                                                                   "udp_evicted",
+                                                                   "udp_rejected",
+                                                                   "udp_dial_failed",
+                                                                   "udp_looped",
+                                                                   "udp_no_descriptor",
+                                                                   "udp_queue_full",
+                                                                   "udp_send_failed",
+                                                                   "udp_malformed",
+                                                                   "udp_in",
+                                                                   "udp_out",
+                                                                   "tcp_bytes_up",
+                                                                   "tcp_bytes_down",
+                                                                   "dns_in",
+                                                                   "dns_cached",
+                                                                   "dns_asked",
+                                                                   "dns_failed",
+                                                                   "dns_malformed",
+                                                                   "dns_overload",
+                                                                   "fake_unknown",
+                                                                   "tun_read_error",
+                                                                   "tun_write_error"};
 
 /// Written by one thread, read by any.
 class Counters {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "config/config.h"
@@ -24,6 +25,8 @@ struct Flow {
   /// its first bytes say.
   std::string domain = {};
   bool asked_for = false;  ///< The client has: proxies are told the name.
+  /// Of `domain`, where a rule has had it resolved; the first is `destination`'s.
+  std::vector<IpAddr> addresses = {};
   std::string protocol =
       {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
@@ -38,6 +41,13 @@ struct Flow {
     }
     if (options.override_port) destination.port = *options.override_port;
     if (options.udp_timeout) udp_timeout = options.udp_timeout;
+  }
+
+  /// Requires: at least one address.
+  void resolved(std::vector<IpAddr> found) {
+    addresses = std::move(found);
+    destination.address = addresses.front();
+    asked_for = false;
   }
 
   /// False where the client knows only a name: its address was one that stands for it.

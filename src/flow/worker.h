@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
+#include "flow/names.h"
 #include "flow/resolver.h"
 #include "flow/watchdog.h"
 #include "flow/who.h"
@@ -60,6 +61,7 @@ struct Worker {
   asio::io_context context{1};
   Watchdog watchdog{context.get_executor()};
   Resolver resolver{context.get_executor()};
+  std::shared_ptr<Names> names;  ///< Null: there is but the system's resolver.
 };
 
 }  // namespace hairpin

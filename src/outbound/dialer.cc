@@ -32,9 +32,19 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
   co_return connection;
 }
 
+Task<Addresses> resolve(Worker& worker, const std::string& host, const DialOptions& options) {
+  const bool asks_names = options.resolves_by_rules || !options.resolver.server.empty();
+  if (const auto address = IpAddr::parse(host)) co_return std::vector<IpAddr>{*address};
+  if (!asks_names || !worker.names) {
+    co_return co_await worker.resolver.resolve(host, options.connect_timeout);
+  }
+  const auto names = worker.names;  // may be replaced meanwhile
+  co_return co_await names->lookup(host, options.resolver, options.connect_timeout);
+}
+
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options) {
-  auto addresses = co_await worker.resolver.resolve(server.host, options.connect_timeout);
+  auto addresses = co_await resolve(worker, server.host, options);
   if (!addresses) co_return addresses.error();
   Error last;
   for (const IpAddr& address : *addresses) {

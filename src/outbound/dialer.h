@@ -47,6 +47,8 @@ struct DialOptions {
   bool follow_uplink = false;  ///< Bound to the worker's uplink, where no interface is named.
   config::Duration connect_timeout;
   platform::Congestion congestion;
+  config::DomainResolver resolver;  ///< Of names of servers; empty: the system's.
+  bool resolves_by_rules = false;   ///< Empty means the rules of `dns`, where there are any.
 
   /// For a socket that is opened now, to talk to `to`. Networks that are not of the public Internet
   /// need not be where the uplink leads: they are left to routing.
@@ -57,6 +59,9 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
 /// Resolves, and tries each address until one connects.
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options);
+
+/// The addresses of a server, in the order in which they are to be tried.
+Task<Addresses> resolve(Worker& worker, const std::string& host, const DialOptions& options);
 
 /// The client's side of a handshake: messages out, messages in, within one deadline.
 class Handshake {

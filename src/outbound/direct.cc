@@ -2,6 +2,9 @@
 
 #include <array>
 #include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "outbound/udp_socket.h"
 
@@ -9,47 +12,103 @@ namespace hairpin::outbound {
 
 namespace {
 
+/// Datagrams that wait for the address of one name.
+constexpr std::size_t kMaxQueued = 64;
+
 /// One unconnected socket per family, opened when a destination of that family is first used; where
 /// the uplink is followed, one more for destinations that are left to routing. A socket that is
-/// bound to another uplink than there is now is replaced.
+/// bound to another uplink than there is now is replaced. Names are resolved here.
 class DirectPath final : public UdpPath {
  public:
   DirectPath(Worker& worker, DialOptions options, UdpSink& sink)
-      : worker_(worker), options_(std::move(options)), sink_(sink) {}
+      : state_(std::make_shared<State>(worker, std::move(options), sink)) {}
+  ~DirectPath() override {
+    state_->closed = true;
+    for (auto& bound : state_->sockets) bound.socket.reset();
+  }
 
   void send(const Target& target, const platform::Burst& burst) override {
-    const Endpoint& to = target.endpoint;
-    const platform::Binding binding = options_.binding(worker_, to.address);
-    auto& [socket, interface] =
-        sockets_[(to.address.is_v4() ? 0U : 1U) + (binding.interface.empty() ? 0U : 2U)];
-    if (!socket || interface != binding.interface) {
-      auto opened = UdpSocket::open(worker_, to.address.family(), binding,
-                                    [this](const platform::Received& datagrams) {
-                                      sink_.deliver(datagrams.source, datagrams.burst);
-                                    });
-      if (!opened) return sink_.failed(opened.error());
-      socket = std::move(*opened);
-      interface = binding.interface;
+    if (target.has_address()) return state_->send(target.endpoint, burst);
+    State::Name& name = state_->names[target.name];
+    if (name.address) return state_->send({*name.address, target.endpoint.port}, burst);
+    for (std::size_t i = 0; i < burst.count; ++i) {
+      if (name.queue.size() >= kMaxQueued) {
+        state_->worker.counters.add(Count::udp_queue_full, burst.count - i);
+        break;
+      }
+      const auto payload = burst[i];
+      name.queue.emplace_back(target, std::vector<std::byte>(payload.begin(), payload.end()));
     }
-    socket->send({}, burst, &to);
+    if (!std::exchange(name.asking, true)) {
+      asio::co_spawn(state_->worker.executor(), look_up(state_, target.name), asio::detached);
+    }
   }
 
  private:
-  Worker& worker_;
-  DialOptions options_;
-  UdpSink& sink_;
-  struct Bound {
-    std::optional<UdpSocket> socket;
-    std::string interface;
+  struct State {
+    State(Worker& of, DialOptions with, UdpSink& to)
+        : worker(of), options(std::move(with)), sink(to) {}
+
+    void send(const Endpoint& to, const platform::Burst& burst) {
+      const platform::Binding binding = options.binding(worker, to.address);
+      auto& [socket, interface] =
+          sockets[(to.address.is_v4() ? 0U : 1U) + (binding.interface.empty() ? 0U : 2U)];
+      if (!socket || interface != binding.interface) {
+        auto opened = UdpSocket::open(worker, to.address.family(), binding,
+                                      [this](const platform::Received& datagrams) {
+                                        sink.deliver(datagrams.source, datagrams.burst);
+                                      });
+        if (!opened) return sink.failed(opened.error());
+        socket = std::move(*opened);
+        interface = binding.interface;
+      }
+      socket->send({}, burst, &to);
+    }
+
+    struct Bound {
+      std::optional<UdpSocket> socket;
+      std::string interface;
+    };
+    struct Name {
+      std::optional<IpAddr> address;
+      bool asking = false;
+      std::vector<std::pair<Target, std::vector<std::byte>>> queue;
+    };
+    Worker& worker;
+    DialOptions options;
+    UdpSink& sink;
+    bool closed = false;
+    std::array<Bound, 4> sockets;
+    std::unordered_map<std::string, Name> names;
   };
-  std::array<Bound, 4> sockets_;
+
+  static Task<> look_up(std::shared_ptr<State> state, std::string host) {
+    const auto addresses = co_await resolve(state->worker, host, state->options);
+    if (state->closed) co_return;
+    State::Name& name = state->names[host];
+    name.asking = false;
+    auto queue = std::exchange(name.queue, {});
+    if (!addresses) {
+      state->worker.counters.add(Count::udp_dial_failed, queue.size());
+      co_return;
+    }
+    name.address = addresses->front();
+    for (auto& [target, payload] : queue) {
+      const Endpoint to{*name.address, target.endpoint.port};
+      state->sink.reached(target, to);
+      state->send(to, platform::Burst::single(payload, 0, payload.size()));
+    }
+  }
+
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace
 
 Task<Result<Connection>> Direct::connect(Target to) {
   if (to.has_address()) co_return co_await dial(worker_, to.endpoint, options_);
-  co_return co_await dial(worker_, config::Server{to.name, to.endpoint.port}, options_);
+  const config::Server server{to.name, to.endpoint.port};
+  co_return co_await dial(worker_, server, options_);
 }
 
 Result<std::unique_ptr<UdpPath>> Direct::open_udp(UdpSink& sink) {

@@ -28,6 +28,8 @@ class UdpSink {
   /// Datagrams from `from`; Worker::kHeadroom bytes before the first payload may be overwritten.
   /// Valid during the call only.
   virtual void deliver(const Endpoint& from, const platform::Burst& burst) = 0;
+  /// A target that was sent to by its name has this address.
+  virtual void reached(const Target& /*target*/, const Endpoint& /*real*/) {}
   /// The path is of no more use. It must not be destroyed during the call.
   virtual void failed(const Error& error) = 0;
 };
@@ -64,5 +66,10 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
 /// socket is marked: they are in another network namespace than what is captured.
 std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
                                                       bool mark_sockets);
+
+/// A way out of its own, beside those of the configuration. Names of servers that no
+/// `domain_resolver` is given for are the system's to resolve.
+std::shared_ptr<Outbound> make_direct(std::string tag, const config::Config& config,
+                                      const config::Dial& dial, Worker& worker, bool mark_sockets);
 
 }  // namespace hairpin::outbound

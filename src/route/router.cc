@@ -27,8 +27,10 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
   facts.source = flow.client;
   facts.destination = flow.destination;
   facts.has_address = flow.has_address();
+  facts.ip_version = flow.destination.address.family();
   facts.inbound = inbound;
   facts.domain = flow.domain;
+  facts.addresses = flow.addresses;
   facts.protocol = flow.protocol;
   facts.process = flow.process.get();
   return facts;
@@ -42,6 +44,10 @@ std::string describe(const config::Config& config, const Decision& decision) {
       return "reject";
     case config::Action::drop:
       return "drop";
+    case config::Action::hijack_dns:
+      return "hijack-dns";
+    case config::Action::resolve:
+      return "resolve";
     case config::Action::sniff:
       return "sniff";
     case config::Action::options:

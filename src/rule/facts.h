@@ -31,7 +31,12 @@ struct Facts {
   const Process* process = nullptr;
   std::optional<MacAddress> source_mac;
   std::optional<std::uint16_t> query_type;
+  std::optional<Family>
+      ip_version;           ///< Empty: that of the address of `destination`, if it has one.
   bool has_address = true;  ///< Whether `destination` has one; its port 0 is none.
+  /// Conditions on destination addresses are left out: they are about an answer that is yet to
+  /// come.
+  bool before_answer = false;
 };
 
 }  // namespace hairpin::rule

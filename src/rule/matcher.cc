@@ -66,6 +66,11 @@ bool in_ranges(const std::vector<PortRange>& ranges, std::uint16_t port) {
          });
 }
 
+std::optional<Family> version_of(const Facts& facts) {
+  if (facts.ip_version || !facts.has_address) return facts.ip_version;
+  return facts.destination.address.family();
+}
+
 /// Ranges in order, none touching another.
 std::vector<PortRange> merged(std::vector<PortRange> ranges) {
   std::ranges::sort(ranges, {}, &PortRange::first);
@@ -115,8 +120,8 @@ struct CompiledRule::Parts {
            !conditions.adguard_domain.empty();
   }
   bool asks_ip() const { return !destinations.empty() || conditions.ip_is_private; }
-  bool asks_destination(bool ip_cidr_is_source) const {
-    return asks_domain() || (asks_ip() && !ip_cidr_is_source);
+  bool asks_destination(const Facts& facts, bool ip_cidr_is_source) const {
+    return asks_domain() || (asks_ip() && !ip_cidr_is_source && !facts.before_answer);
   }
   bool asks_source(bool ip_cidr_is_source) const {
     return !sources.empty() || conditions.source_ip_is_private || (asks_ip() && ip_cidr_is_source);
@@ -156,9 +161,8 @@ struct CompiledRule::Parts {
   /// The members that belong to no group.
   bool others_hold(const Facts& facts) const {
     const Conditions& of = conditions;
-    const IpAddr& address = facts.destination.address;
     return of.foreign.empty() && (of.inbound.empty() || lists(of.inbound, facts.inbound)) &&
-           (!of.ip_version || (facts.has_address && *of.ip_version == address.family())) &&
+           (!of.ip_version || of.ip_version == version_of(facts)) &&
            (of.network.empty() || lists(of.network, facts.network)) &&
            (of.protocol.empty() || lists(of.protocol, facts.protocol)) &&
            (of.query_type.empty() ||
@@ -297,7 +301,7 @@ CompiledRule::States CompiledRule::match_conditions(const Facts& facts, State ba
       [&] { return in_ranges(source_ports, facts.source.port); });
   ask(kSourceAddress, of.asks_source(ip_cidr_is_source),
       [&] { return of.source_holds(facts, ip_cidr_is_source); });
-  ask(kDestinationAddress, of.asks_destination(ip_cidr_is_source),
+  ask(kDestinationAddress, of.asks_destination(facts, ip_cidr_is_source),
       [&] { return of.destination_holds(facts, ip_cidr_is_source); });
   if (of.conditions.rule_set.empty()) {
     return (state & wanted) == wanted ? static_cast<States>(1U << state) : States{0};

@@ -328,13 +328,14 @@ class Lab:
         wait_for(lambda: os.stat(f"/proc/{self.box.pid}/ns/net").st_ino == inode, "a process in the box")
 
     def hairpin(self, *outbounds, rules=(), tun=None, capture=True, ns="router", wrap=(), level="debug",
-                route=None, arguments=(), **options):
+                route=None, extra=None, arguments=(), **options):
         config = {
             "log": {"level": level},
             "inbounds": [{"type": "tun", "tag": "tun", "interface_name": "hp0", "link": LINK,
                           "address": [f"{TUN4}/30", f"{TUN6}/126"], **(tun or {})}],
             "outbounds": list(outbounds) or [{"type": "direct", "tag": "direct"}],
             "route": {"rules": list(rules), **(route or {})},
+            **(extra or {}),
         }
         return Hairpin(self, ns, config, capture, wrap, arguments, options)
 
@@ -373,6 +374,10 @@ class Hairpin:
             self.lab.ip(self.ns, f"{family} rule del pref 1000", check=False)
             self.lab.ip(self.ns, f"{family} rule add fwmark 0x2024 lookup main pref 1000")
             self.lab.ip(self.ns, f"{family} rule add to {network} lookup 1001 pref 1001")
+        # Where fake addresses lead, for those who ask for any.
+        for family, network in (("-4", "198.18.0.0/15"), ("-6", "fc00::/18")):
+            self.lab.ip(self.ns, f"{family} rule del pref 1002", check=False)
+            self.lab.ip(self.ns, f"{family} rule add to {network} lookup 1001 pref 1002")
 
     def is_up(self):
         if self.config["log"]["level"] in ("trace", "debug", "info"):

@@ -153,6 +153,9 @@ TEST(Config, EachProblem) {
            R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields +
            "}]}}";
   };
+  const auto dns = [](const std::string& fields) {
+    return "{\"inbounds\": " + kTun + ", \"dns\": {" + fields + "}}";
+  };
   for (
       const Row& row : std::vector<Row>{
           {"[]", "1:1: expected an object with \"inbounds\" and \"outbounds\"\n"},
@@ -236,7 +239,7 @@ TEST(Config, EachProblem) {
            "outbounds[0].username: is longer than 255 bytes\n"},
           {outbound(R"("type": "direct", "server": "a")"),
            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
-           "connect_timeout\n"},
+           "connect_timeout domain_resolver\n"},
           {outbound(R"("type": "direct", "routing_mark": -1)"),
            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
            "\"0x2024\", got -1\n"},
@@ -252,9 +255,8 @@ TEST(Config, EachProblem) {
           {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
            "route.rules[0]: \"method\" needs action \"reject\"\n"},
           {rule(R"("port": 80, "action": "sniffle")"),
-           "route.rules[0].action: expected \"route\", \"reject\", \"sniff\" or \"route-options\", "
-           "got "
-           "\"sniffle\"\n"},
+           "route.rules[0].action: expected \"route\", \"reject\", \"hijack-dns\", \"sniff\", "
+           "\"resolve\" or \"route-options\", got \"sniffle\"\n"},
           {rule(R"("action": "sniff", "outbound": "out")"),
            "route.rules[0]: \"sniff\" takes no \"outbound\"\n"},
           {rule(R"("action": "sniff", "sniffer": ["tls", "gopher"])"),
@@ -310,6 +312,49 @@ TEST(Config, EachProblem) {
            "route.final: no outbound has the tag \"x\"\n"},
           {R"({"inbounds": [)" + kTun + "," + kTun + "]}",
            "inbounds[1].address: 172.18.0.1 is used twice\n"},
+          {rule(R"("action": "hijack-dns")"),
+           "route.rules[0]: needs a server in \"dns.servers\" that answers\n"},
+          {rule(R"("action": "resolve", "strategy": "ipv5_only")"),
+           "route.rules[0].strategy: expected \"prefer_ipv4\", \"prefer_ipv6\", \"ipv4_only\" or "
+           "\"ipv6_only\", got \"ipv5_only\"\n"
+           "route.rules[0]: needs a server in \"dns.servers\" that answers\n"},
+          {rule(R"("outbound": "out", "server": "x")"),
+           "route.rules[0]: \"server\" needs action \"resolve\"\n"
+           "route.rules[0].server: no DNS server has the tag \"x\"\n"},
+          {dns(R"("servers": [{"tag": "a"}])"),
+           "dns.servers[0]: \"type\" is missing: \"udp\", \"tcp\", \"tls\", \"https\", \"local\", "
+           "\"hosts\" or \"fakeip\"\n"},
+          {dns(R"("servers": [{"type": "udp"}])"), "dns.servers[0]: \"server\" is missing\n"},
+          {dns(R"("servers": [{"type": "udp", "server": "192.0.2.1", "detour": "x"}])"),
+           "dns.servers[0].detour: no outbound has the tag \"x\"\n"},
+          {dns(R"("servers": [{"type": "udp", "tag": "a", "server": "dns.example",
+                  "domain_resolver": "b"},
+                 {"type": "tcp", "tag": "b", "server": "other.example", "domain_resolver": "a"}])"),
+           "dns.servers[0].server: its address would be asked of itself; give an address, or a "
+           "\"domain_resolver\" that has one\n"
+           "dns.servers[1].server: its address would be asked of itself; give an address, or a "
+           "\"domain_resolver\" that has one\n"},
+          {dns(R"("servers": [{"type": "fakeip", "tag": "f"}])"),
+           "dns.final: is a server of type \"fakeip\": there must be one that knows real "
+           "addresses\n"},
+          {dns(R"("servers": [{"type": "local", "tag": "l"}, {"type": "fakeip", "inet4_range":
+                  "198.18.0.0/30"}, {"type": "fakeip", "inet6_range": "10.0.0.0/8"}])"),
+           "dns.servers[1].inet4_range: has too few addresses: at least 16 are needed\n"
+           "dns.servers[2].inet6_range: is not of IPv6\n"},
+          {dns(R"("servers": [{"type": "local"}, {"type": "fakeip"}, {"type": "fakeip"}])"),
+           "dns.servers[2]: there can be one server of type \"fakeip\" only\n"},
+          {dns(R"("servers": [{"type": "hosts", "predefined": {"a": "b"}}])"),
+           "dns.servers[0].predefined.a: expected an address, got \"b\"\n"},
+          {dns(R"("servers": [{"type": "local", "tag": "l"}], "rules": [{"server": "m"}])"),
+           "dns.rules[0].server: no DNS server has the tag \"m\"; did you mean \"l\"?\n"},
+          {dns(R"("servers": [{"type": "local", "tag": "l"}], "rules": [{"domain": "a"}])"),
+           "dns.rules[0]: \"server\" is missing\n"},
+          {dns(R"("servers": [{"type": "local", "tag": "l"}],
+                 "rules": [{"action": "predefined", "answer": "a. IN A 192.0.2.300"}])"),
+           "dns.rules[0]: \"a. IN A 192.0.2.300\" is no record: Syntax error, could not "
+           "parse the RR's rdata\n"},
+          {dns(R"("cache_capacity": 5)"),
+           "dns.cache_capacity: expected a number from 1024 to 1000000, got 5\n"},
       }) {
     EXPECT_EQ(problems_of(row.text), row.want) << row.text;
   }
