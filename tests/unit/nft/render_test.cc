@@ -45,6 +45,9 @@ TEST(Render, IsTheGoldenText) {
     expect_golden(tun_table(workers), "tun-" + udp);
     expect_golden(plan_veth_link({"hairpin", listeners(workers)}), "veth-" + udp);
   }
+  VethLinkPolicy faithful{"hairpin", listeners(2)};
+  faithful.released = EtherAddress{0x02, 0x01, 0x02, 0x03, 0x04, 0x05};
+  expect_golden(plan_veth_link(faithful), "veth-faithful");
 }
 
 TEST(Render, ADestinationThatIsOneAddressHasNoLength) {
