@@ -21,6 +21,17 @@ struct Connection {
   std::vector<std::byte> early;
 };
 
+/// The same on its way from one worker to another: nobody waits for anything on it.
+struct DetachedConnection {
+  Fd socket;
+  LoopGuard::Entry guard;
+  std::vector<std::byte> early;
+};
+/// Called by the worker that has it. Requires: nothing waits on the socket.
+DetachedConnection detach(Connection connection);
+/// Called by the worker that is to have it. Fails as Worker::watch does.
+Result<Connection> attach(Worker& worker, DetachedConnection detached);
+
 /// How sockets of one outbound are opened.
 struct DialOptions {
   Mark mark;
