@@ -1,5 +1,6 @@
 #include "dispatch/syn_gate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -11,6 +12,11 @@ namespace {
 /// Bytes of a frame that is kept. A SYN has 60 to 100; one with data (TCP Fast Open) may have more
 /// than a flood shall make us hold.
 constexpr std::size_t kLargest = 2048;
+/// What the kernel gets to answer while too many wait: each costs it, and us, some 10 µs.
+constexpr double kPerSecond = 5000;
+/// Remembered SYNs that were dropped. At 100,000 a second two of three are still known when they
+/// are repeated a second later.
+constexpr std::size_t kTurnedAway = std::size_t{1} << 18;
 /// Linux only takes note of an ICMP error about a socket that is in use, and connect(2) uses it
 /// until the SYN is sent: a client on this host would not hear an answer that comes at once, and
 /// ask again a second later (seen).
@@ -44,8 +50,9 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
   // It has been let in already, or its client has, and comes again: the connection is there.
   if (prepared_.contains(key) || frame.size() > kLargest) return false;
   if (dialling_ >= prepared_.limit() || prepared_.size() >= prepared_.limit()) {
-    worker_.counters.add(Count::tcp_syn_overload);
-    return false;
+    const bool passes = may_pass(key, opening.sequence);
+    worker_.counters.add(passes ? Count::tcp_syn_overload : Count::tcp_syn_dropped);
+    return !passes;
   }
   if (dispatcher_.is_loop(capture_, flow)) {
     std::vector<std::byte> copy(frame.begin(), frame.end());
@@ -56,6 +63,21 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
   waiting_.emplace(key, Held{opening.sequence, attempt, {frame.begin(), frame.end()}});
   dial(flow, attempt);
   return true;
+}
+
+bool SynGate::may_pass(const FlowKey& key, std::uint32_t sequence) {
+  const auto now = Clock::now();
+  const double passed =
+      std::chrono::duration<double>(now - std::exchange(allowed_at_, now)).count();
+  allowance_ = std::min(allowance_ + passed * kPerSecond, kPerSecond);
+  if (allowance_ >= 1) {
+    allowance_ -= 1;
+    return true;
+  }
+  turned_away_.resize(kTurnedAway);
+  const std::size_t hash = FlowKeyHash()(key) ^ (std::size_t{sequence} * 0x9e3779b97f4a7c15U);
+  const auto mark = static_cast<std::uint32_t>(hash >> 32 | 1U);
+  return std::exchange(turned_away_[hash % kTurnedAway], mark) == mark;
 }
 
 void SynGate::repeat(Held& held, const nat::Opening& opening, std::span<const std::byte> frame,

@@ -15,8 +15,9 @@
 // would be for a host that has come up meanwhile.
 //
 // Eager are flows whose rules want to see the client's first bytes, and all flows while too many
-// wait: a limit of memory and descriptors, which a flood of SYNs reaches soon. What is beyond it
-// meets the kernel's own defence (SYN cookies), as without a gate.
+// wait: a limit of memory and descriptors, which a flood of SYNs reaches soon. For the kernel a SYN
+// is dear, so what is beyond some thousand a second is dropped, but for repetitions: who wants a
+// connection asks again, while a flood of made-up addresses does not.
 #pragma once
 
 #include <cstdint>
@@ -69,6 +70,8 @@ class SynGate {
   Task<> serve(Flow flow, std::uint64_t attempt);
   void repeat(Held& held, const nat::Opening& opening, std::span<const std::byte> frame,
               const Flow& flow);
+  /// Whether one more may be let in while too many wait.
+  bool may_pass(const FlowKey& key, std::uint32_t sequence);
   void sweep_later();
 
   Worker& worker_;
@@ -82,6 +85,9 @@ class SynGate {
   std::uint64_t attempts_ = 0;
   std::size_t dialling_ = 0;  ///< Coroutines: those that are wanted no more, too.
   Waiting waiting_;
+  double allowance_ = 0;  ///< SYNs.
+  Clock::time_point allowed_at_;
+  std::vector<std::uint32_t> turned_away_;  ///< Hashes, each in the place that it says.
 };
 
 }  // namespace hairpin::dispatch

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from lab import CLIENT4, DEAD4, HAIRPIN, LINK, LabTest, PROXY4, TARGET4, TARGET6, main, need, wait_for
+from lab import CLIENT4, DEAD4, HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, wait_for
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 DIRECT = {"type": "direct", "tag": "direct"}
@@ -192,6 +192,40 @@ class Handshake(LabTest):
         code, sock = box[0]
         self.assertEqual((code, sock.recv(10)), (0, b"hello"))  # decided before
         self.assertEqual(self.outcome(TARGET4, 4200), "ECONNREFUSED")
+
+    def test_a_flood_of_syns_does_not_stop_others(self):
+        self.lab.nginx()
+        self.lab.ip("router", "route add 198.18.0.0/15 via 192.0.2.2")  # where the flood claims to come from
+        hairpin = self.lab.hairpin(DIRECT, level="info")
+        listener = self.lab.listen(OTHER4, 7)
+        code, client = self.connect(OTHER4, 7)
+        self.assertEqual(code, 0)
+        served, _ = listener.accept()
+        served.settimeout(5)
+        flood = self.lab.start("client", os.environ["HAIRPIN_SYN_FLOOD"], "1.5", "200000", "198.18.0.0", TARGET4, "80")
+        rounds, longest, fresh = 0, 0, None
+        start = time.monotonic()
+        while flood.popen.poll() is None:
+            before = time.monotonic()
+            client.sendall(b"x")
+            self.assertEqual(served.recv(1), b"x")
+            served.sendall(b"y")
+            self.assertEqual(client.recv(1), b"y")
+            rounds, longest = rounds + 1, max(longest, time.monotonic() - before)
+            if fresh is None and before - start > 0.3:
+                fresh, sock = self.connect(OTHER4, 7, timeout=5)
+                sock.close()
+                longest = 0
+        sent, seconds = flood.out().split()
+        counters = hairpin.counters()
+        print(f"  {int(sent) / float(seconds):,.0f} SYNs/s; another flow: {rounds} round trips, the longest "
+              f"{longest * 1000:.0f} ms; {counters.get('tcp_syn_overload', 0)} let in, {counters.get('tcp_syn_dropped', 0)} dropped, "
+              f"{counters.get('tcp_syn_lost', 0)} lost")
+        self.assertEqual(fresh, 0)
+        self.assertGreater(rounds, 10)
+        self.assertLess(longest, 1)
+        self.assertGreater(counters["tcp_syn_overload"], 0)
+        self.assertEqual(self.outcome(TARGET4, timeout=5), "OK")
 
     def test_exec(self):
         script = ("import socket, sys\n"
