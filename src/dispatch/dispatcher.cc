@@ -81,13 +81,31 @@ bool Dispatcher::asks_process() const {
   return generation_->policy->router.asks_process() && worker_.who != nullptr;
 }
 
+bool Dispatcher::may_tell() {
+  constexpr auto kWindow = std::chrono::seconds(1);
+  constexpr unsigned kMost = 500;
+  if (const auto now = Clock::now(); now - telling_since_ > kWindow) {
+    if (untold_ != 0) log::warn("{} more flows failed or were rejected", untold_);
+    telling_since_ = now;
+    told_ = untold_ = 0;
+  }
+  if (told_ < kMost) {
+    ++told_;
+    return true;
+  }
+  ++untold_;
+  return false;
+}
+
 Task<Result<outbound::Connection>> Dispatcher::connect(const Flow& flow,
                                                        outbound::Outbound& through) {
   auto server = co_await through.connect(outbound::target_of(flow));
   if (!server) {
     const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
     worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
-    log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
+    if (may_tell()) {
+      log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
+    }
   }
   co_return server;
 }
@@ -123,7 +141,7 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
   if (!generation->carries(decision)) {
     worker_.counters.add(Count::tcp_rejected);
-    log::info("{} rejected", flow.text());
+    if (may_tell()) log::info("{} rejected", flow.text());
     co_return refuse();
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
@@ -151,15 +169,16 @@ Task<Approach> Dispatcher::approach(Flow flow) {
   if (decision.rule) flow.apply(generation->rule(decision).options);
   if (!generation->carries(decision)) {
     worker_.counters.add(Count::tcp_rejected);
-    log::info("{} rejected", flow.text());
+    if (may_tell()) log::info("{} rejected", flow.text());
     const bool silent = decision.action == config::Action::drop;
     co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   auto server = co_await connect(flow, *through);
-  if (!server) co_return Approach{answer_to(server.error())};
-  co_return Approach{SynAnswer::let_in, Prepared{std::move(flow), through->tag(),
-                                                 outbound::detach(std::move(*server))}};
+  if (!server) co_return Approach{answer_to(server.error()), true};
+  co_return Approach{
+      SynAnswer::let_in, true,
+      Prepared{std::move(flow), through->tag(), outbound::detach(std::move(*server))}};
 }
 
 void Dispatcher::serve_prepared(Fd client, Prepared prepared, Clock::duration idle) {

@@ -57,6 +57,7 @@ struct Generation {
 /// How far a flow has come whose client has not been answered yet.
 struct Approach {
   SynAnswer answer;
+  bool dialled = false;
   std::optional<Prepared> prepared = {};  ///< Empty and let in: to be decided when it is accepted.
 };
 
@@ -90,6 +91,8 @@ class Dispatcher {
  private:
   /// Connects the flow through the outbound that `decision` names; tells why not.
   Task<Result<outbound::Connection>> connect(const Flow& flow, outbound::Outbound& through);
+  /// Whether a flow that comes to nothing is told in the log. A flood of SYNs shall not fill it.
+  bool may_tell();
   void relay(Descriptor client, outbound::Connection server, const Flow& flow,
              const std::string& through, Clock::duration idle);
   /// False after telling why not; the client is gone then.
@@ -97,6 +100,9 @@ class Dispatcher {
 
   Worker& worker_;
   bool mark_sockets_;
+  Clock::time_point telling_since_;
+  unsigned told_ = 0;    ///< Since then.
+  unsigned untold_ = 0;  ///< The same.
   std::shared_ptr<const Generation> generation_;
 };
 

@@ -13,7 +13,9 @@ namespace {
 /// than a flood shall make us hold.
 constexpr std::size_t kLargest = 2048;
 /// What the kernel gets to answer while too many wait: each costs it, and us, some 10 µs.
-constexpr double kPerSecond = 5000;
+constexpr double kPassesPerSecond = 5000;
+/// Dials that may fail. Those that succeed are limited by the number of prepared connections.
+constexpr double kFailuresPerSecond = 2000;
 /// Remembered SYNs that were dropped. At 100,000 a second two of three are still known when they
 /// are repeated a second later.
 constexpr std::size_t kTurnedAway = std::size_t{1} << 18;
@@ -31,7 +33,9 @@ SynGate::SynGate(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
       capture_(capture),
       prepared_(prepared),
       port_(port),
-      sweep_(worker.executor()) {}
+      sweep_(worker.executor()),
+      failures_(kFailuresPerSecond),
+      passes_(kPassesPerSecond) {}
 
 void SynGate::stop() {
   stopped_ = true;
@@ -49,7 +53,7 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
   }
   // It has been let in already, or its client has, and comes again: the connection is there.
   if (prepared_.contains(key) || frame.size() > kLargest) return false;
-  if (dialling_ >= prepared_.limit() || prepared_.size() >= prepared_.limit()) {
+  if (dialling_ >= prepared_.limit() || prepared_.size() >= prepared_.limit() || !failures_.any()) {
     const bool passes = may_pass(key, opening.sequence);
     worker_.counters.add(passes ? Count::tcp_syn_overload : Count::tcp_syn_dropped);
     return !passes;
@@ -65,13 +69,16 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
   return true;
 }
 
-bool SynGate::may_pass(const FlowKey& key, std::uint32_t sequence) {
+bool Allowance::any() {
   const auto now = Clock::now();
-  const double passed =
-      std::chrono::duration<double>(now - std::exchange(allowed_at_, now)).count();
-  allowance_ = std::min(allowance_ + passed * kPerSecond, kPerSecond);
-  if (allowance_ >= 1) {
-    allowance_ -= 1;
+  const double passed = std::chrono::duration<double>(now - std::exchange(at_, now)).count();
+  left_ = std::min(left_ + passed * per_second_, per_second_);
+  return left_ >= 1;
+}
+
+bool SynGate::may_pass(const FlowKey& key, std::uint32_t sequence) {
+  if (passes_.any()) {
+    passes_.take();
     return true;
   }
   turned_away_.resize(kTurnedAway);
@@ -112,8 +119,12 @@ Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {
     Timer pause(worker_.executor(), kBeforeError);
     (void)co_await pause.async_wait(kAsTuple);
   }
+  if (approach.dialled && !approach.prepared) failures_.take();
   const auto held = waiting_.find(key);
-  if (held == waiting_.end() || held->second.attempt != attempt) co_return;
+  if (held == waiting_.end() || held->second.attempt != attempt) {
+    if (approach.prepared) worker_.counters.add(Count::tcp_unclaimed);
+    co_return;
+  }
   std::vector<std::byte> frame = std::move(held->second.frame);
   waiting_.erase(held);
   if (approach.prepared) {

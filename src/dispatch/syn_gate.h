@@ -15,9 +15,9 @@
 // would be for a host that has come up meanwhile.
 //
 // Eager are flows whose rules want to see the client's first bytes, and all flows while too many
-// wait: a limit of memory and descriptors, which a flood of SYNs reaches soon. For the kernel a SYN
-// is dear, so what is beyond some thousand a second is dropped, but for repetitions: who wants a
-// connection asks again, while a flood of made-up addresses does not.
+// wait, or too many dials have failed: a flood of SYNs reaches these limits soon. For the kernel a
+// SYN is dear, so what is beyond some thousand a second is dropped, but for repetitions: who wants
+// a connection asks again, while a flood of made-up addresses does not.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,19 @@ class SynPort {
   virtual void let_in(std::span<std::byte> frame) = 0;
   /// Back to the client. Requires: a RST or an ICMP error.
   virtual void refuse(std::span<std::byte> frame, SynAnswer answer) = 0;
+};
+
+/// So many a second, and as many at once.
+class Allowance {
+ public:
+  explicit Allowance(double per_second) : per_second_(per_second), left_(per_second) {}
+  bool any();               ///< Whether one may be taken.
+  void take() { --left_; }  ///< Whether or not there is one.
+
+ private:
+  double per_second_;
+  double left_;
+  Clock::time_point at_ = Clock::now();
 };
 
 /// One per worker and link.
@@ -85,8 +98,8 @@ class SynGate {
   std::uint64_t attempts_ = 0;
   std::size_t dialling_ = 0;  ///< Coroutines: those that are wanted no more, too.
   Waiting waiting_;
-  double allowance_ = 0;  ///< SYNs.
-  Clock::time_point allowed_at_;
+  Allowance failures_;                      ///< Dials that came to nothing.
+  Allowance passes_;                        ///< SYNs let in while too many wait.
   std::vector<std::uint32_t> turned_away_;  ///< Hashes, each in the place that it says.
 };
 
