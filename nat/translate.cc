@@ -89,6 +89,14 @@ Verdict Translator::inner(std::span<std::byte> bytes, Packet& packet) const {
   return Verdict::forward;
 }
 
+void Translator::turn_back(const Packet& packet) const {
+  swap_addresses(packet);
+  for (const Mirror& mirror : mirrors_) {
+    if (same(packet.source_bytes(), mirror.mirror))
+      return put(packet.source_bytes(), mirror.address);
+  }
+}
+
 IpAddr Translator::client_address(const IpAddr& seen) const {
   for (const Mirror& mirror : mirrors_) {
     if (mirror.mirror == seen) return mirror.address;

@@ -57,6 +57,10 @@ class Translator {
   /// A packet from the inner device: the answer of a listener.
   Verdict inner(std::span<std::byte> bytes, Packet& packet) const;
 
+  /// Undoes `outer`, for who wants to answer a packet that has been turned already. Requires:
+  /// `packet` got Verdict::forward from `outer`.
+  void turn_back(const Packet& packet) const;
+
   /// Undoes the mirror on an address read from an accepted socket: L becomes C.
   IpAddr client_address(const IpAddr& seen) const;
 

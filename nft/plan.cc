@@ -32,6 +32,11 @@ Statement match_udp(std::size_t worker, std::size_t workers) {
                             static_cast<std::uint16_t>(worker)};
 }
 
+Rule hold_rule(Family family, const EtherAddress& released) {
+  return {
+      {MatchFamily{family}, MatchSyn{}, MatchEtherSource{released, Compare::not_equal}, Drop{}}};
+}
+
 void add_udp_rules(Chain& chain, const Listeners& listeners, Mark mark) {
   const auto& ports = listeners.udp_ports;
   for (std::size_t i = 0; i < ports.size(); ++i) {
@@ -102,6 +107,7 @@ Table plan_veth_link(const VethLinkPolicy& policy) {
     if (listeners.family == Family::v6) {
       rules.push_back(count_and("dropped_scope", MatchDestination{link_local6()}, Drop{}));
     }
+    if (policy.released) rules.push_back(hold_rule(listeners.family, *policy.released));
     rules.push_back(tcp_rule(listeners, Mark{}));
   }
   for (const Prefix& prefix : out_of_scope()) {

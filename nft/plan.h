@@ -1,6 +1,7 @@
 // What our nftables table has to hold, from what a link needs. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ Table plan_tun_link(const TunLinkPolicy& policy);
 struct VethLinkPolicy {
   std::string inner;  ///< The veth's end in the private namespace.
   std::vector<Listeners> listeners;
+  /// Not empty: a SYN reaches a listener only in a frame from this Ethernet address. All others are
+  /// dropped; whoever holds copies of them lets them in.
+  std::optional<EtherAddress> released = {};
 };
 
 /// For the private namespace, where routing delivers to this host whatever arrives. Chain `inner`:

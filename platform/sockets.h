@@ -87,6 +87,8 @@ int take_socket_error(int socket);
 /// Datagrams that found the receive queue of a socket full, since it was opened.
 std::uint64_t queue_overflows(int socket);
 
+/// How many descriptors this process may have.
+std::size_t descriptor_limit();
 /// Raises the limit of descriptors to the hard limit; returns it.
 Result<std::size_t> raise_descriptor_limit();
 

@@ -272,6 +272,11 @@ std::uint64_t queue_overflows(int socket) {
   return values[SK_MEMINFO_DROPS];
 }
 
+std::size_t descriptor_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 Result<std::size_t> raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("getrlimit");

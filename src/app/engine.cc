@@ -13,6 +13,17 @@
 
 namespace hairpin::app {
 
+namespace {
+
+/// Of connections whose clients have not been answered yet, and for each worker of dials for them:
+/// far more than are ever needed at a time, and an eighth of all descriptors at most.
+std::size_t max_prepared() {
+  constexpr std::size_t kMost = 4096;
+  return std::min(kMost, platform::descriptor_limit() / 8);
+}
+
+}  // namespace
+
 /// What all workers share of one link.
 struct Engine::Source {
   Source(stack::Link opened, std::size_t inbound, bool same_namespace)
@@ -31,13 +42,14 @@ struct Engine::PerWorker {
   /// One worker's part of one link.
   struct Part {
     std::unique_ptr<stack::Port> port;
+    std::unique_ptr<dispatch::SynGate> gate;  ///< Null: the kernel answers all SYNs.
     std::unique_ptr<dispatch::UdpAssociations> associations;
     std::vector<std::unique_ptr<dispatch::TcpListener>> tcp;
     std::vector<std::unique_ptr<dispatch::UdpListener>> udp;
   };
 
   void add(Source& source, const config::TunInbound& inbound, std::size_t index,
-           const stack::Lost& lost);
+           dispatch::PreparedConnections& prepared, const stack::Lost& lost);
   void change(const std::shared_ptr<const dispatch::Policy>& policy);
   void stop();
 
@@ -47,15 +59,21 @@ struct Engine::PerWorker {
 };
 
 void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, std::size_t index,
-                            const stack::Lost& lost) {
+                            dispatch::PreparedConnections& prepared, const stack::Lost& lost) {
   Part part;
   part.port = stack::open_port(source.link, source.capture, worker, index, lost);
+  if (inbound.tcp_handshake == config::Handshake::faithful && part.port->syns() != nullptr) {
+    part.gate = std::make_unique<dispatch::SynGate>(worker, dispatcher, source.capture, prepared,
+                                                    *part.port->syns());
+    part.port->hold_syns(*part.gate);
+  }
   part.associations = std::make_unique<dispatch::UdpAssociations>(
       worker, dispatcher, source.capture, part.port->answers(),
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
   const auto listen = [&](Fd& socket, dispatch::Arrival arrival) {
-    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(
-        worker, dispatcher, source.capture, std::move(socket), arrival, inbound.tcp_idle_timeout));
+    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(worker, dispatcher, source.capture,
+                                                               prepared, std::move(socket), arrival,
+                                                               inbound.tcp_idle_timeout));
     part.tcp.back()->start();
   };
   for (stack::FamilyListeners& family : source.link.redirected) {
@@ -88,6 +106,7 @@ void Engine::PerWorker::stop() {
     for (auto& listener : part.udp) listener->stop();
     part.associations->clear();
     part.port->stop();
+    if (part.gate) part.gate->stop();
   }
   worker.context.stop();
 }
@@ -97,6 +116,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
                std::optional<platform::SocketFinder> sockets)
     : policy_(std::make_shared<const dispatch::Policy>(config)),
       store_(std::make_shared<dns::Store>()),
+      prepared_(max_prepared()),
       link_lost_(std::move(link_lost)) {
   store_->configure(config.dns, config.cache_file);
   if (sockets) who_ = std::make_unique<Who>(std::move(*sockets));
@@ -108,7 +128,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
     auto worker =
         std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(), same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
-      worker->add(*sources_[i], policy_->config.inbounds[i], index, link_lost_);
+      worker->add(*sources_[i], policy_->config.inbounds[i], index, prepared_, link_lost_);
     }
     workers_.push_back(std::move(worker));
   }

@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "dispatch/dispatcher.h"
+#include "dispatch/prepared.h"
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
 #include "stack/link.h"
@@ -57,6 +58,7 @@ class Engine {
   std::shared_ptr<const dispatch::Policy> policy_;
   std::shared_ptr<dns::Store> store_;
   LoopGuard loop_guard_;
+  dispatch::PreparedConnections prepared_;
   std::unique_ptr<Who> who_;
   stack::Lost link_lost_;
   std::vector<std::unique_ptr<Source>> sources_;

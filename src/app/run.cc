@@ -182,11 +182,12 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
     const config::AutoRoute& from = a.auto_route;
     const config::AutoRoute& to = b.auto_route;
     const bool same_marks = from.marks.input == to.marks.input && from.marks.mask == to.marks.mask;
-    const std::array<std::pair<const char*, bool>, 10> fields{{
+    const std::array<std::pair<const char*, bool>, 11> fields{{
         {"interface_name", a.interface_name == b.interface_name},
         {"address", a.address == b.address},
         {"mtu", a.mtu == b.mtu},
         {"link", a.link == b.link},
+        {"tcp_handshake", a.tcp_handshake == b.tcp_handshake},
         {"auto_route", from.enabled == to.enabled},
         {"auto_redirect", from.redirect == to.redirect},
         {"gateway", from.gateway == to.gateway},

@@ -57,6 +57,8 @@ void add_interface_options(po::options_description& options) {
                                 "of the interface (default 0: 65535)")(
       "link", named<std::string>("KIND"),
       "auto, veth or tun: how packets reach the kernel's stack (default auto)")(
+      "tcp-handshake", named<std::string>("WHEN"),
+      "faithful or eager: when a client's handshake is answered (default faithful)")(
       "udp-timeout", named<std::string>("DURATION"), "of two-way UDP associations (default 5m)")(
       "log-level", named<std::string>("LEVEL"), "trace, debug, info, warn, error or fatal");
 }
@@ -143,6 +145,9 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("tun-name") != 0) tun["interface_name"] = given["tun-name"].as<std::string>();
   if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
   if (given.count("link") != 0) tun["link"] = given["link"].as<std::string>();
+  if (given.count("tcp-handshake") != 0) {
+    tun["tcp_handshake"] = given["tcp-handshake"].as<std::string>();
+  }
   if (given.count("udp-timeout") != 0) tun["udp_timeout"] = given["udp-timeout"].as<std::string>();
   if (given.count("auto-route") != 0) tun["auto_route"] = true;
   if (given.count("strict-route") != 0) tun["strict_route"] = true;
@@ -174,8 +179,8 @@ Result<Command> make_run(const CommandInfo& info, const po::variables_map& given
   }
   if (given.count("config") != 0) {
     for (const char* other :
-         {"proxy", "tun-name", "address", "mtu", "udp-timeout", "mark", "auto-route",
-          "auto-redirect", "strict-route", "gateway", "on-stop"}) {
+         {"proxy", "tun-name", "address", "mtu", "tcp-handshake", "udp-timeout", "mark",
+          "auto-route", "auto-redirect", "strict-route", "gateway", "on-stop"}) {
       if (given.count(other) == 0) continue;
       return usage(info, std::string("--") + other + " cannot be combined with --config");
     }

@@ -40,6 +40,12 @@ enum class LinkKind : std::uint8_t {
   tun,        ///< Two TUN devices and the translator.
 };
 
+/// When a client's TCP handshake is answered.
+enum class Handshake : std::uint8_t {
+  faithful,  ///< When the outbound is connected, where the client's first bytes do not matter.
+  eager,     ///< At once.
+};
+
 using rule::MacAddress;
 using rule::name;
 using rule::Network;
@@ -95,6 +101,7 @@ struct TunInbound {
   Duration udp_timeout = std::chrono::minutes(5);         ///< Of two-way associations.
   Duration tcp_idle_timeout = std::chrono::minutes(124);  ///< RFC 5382, REQ-5.
   std::size_t udp_nat_max = 8192;                         ///< Associations per worker.
+  Handshake tcp_handshake = Handshake::faithful;
   AutoRoute auto_route;
 };
 /// As sing-box on Linux. Any value costs the same here: the virtio header carries 64 KiB at once.

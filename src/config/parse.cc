@@ -30,6 +30,7 @@ constexpr std::string_view kBool = "true or false";
 constexpr std::string_view kDuration = "a duration such as \"5m\"";
 constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kProtocols = "tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp";
+constexpr std::string_view kHandshakes = "\"faithful\" or \"eager\"";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
 
 /// Reads the field into a member, by the type of that member.
@@ -75,13 +76,20 @@ void read_link(const Reader& reader, TunInbound& tun) {
   tun.link = *kind;
 }
 
+void read_handshake(const Reader& reader, TunInbound& tun) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto handshake = text == nullptr ? std::nullopt : parse_handshake(*text);
+  if (!handshake) return reader.expected(kHandshakes);
+  tun.tcp_handshake = *handshake;
+}
+
 void read_udp_nat_max(const Reader& reader, TunInbound& tun) {
   std::uint64_t count = tun.udp_nat_max;
   read_number(reader, 1, 1'000'000, count);
   tun.udp_nat_max = count;
 }
 
-constexpr std::array<Field<TunInbound>, 10> kTunFields{{
+constexpr std::array<Field<TunInbound>, 11> kTunFields{{
     {"type", "\"tun\"", ignore_type<TunInbound>},
     {"tag", kText, into<&TunInbound::tag>},
     {"interface_name", kText, into<&TunInbound::interface_name>},
@@ -92,6 +100,7 @@ constexpr std::array<Field<TunInbound>, 10> kTunFields{{
     {"udp_timeout", kDuration, into<&TunInbound::udp_timeout>},
     {"udp_nat_max", "a number from 1 to 1000000", read_udp_nat_max},
     {"tcp_idle_timeout", kDuration, into<&TunInbound::tcp_idle_timeout>},
+    {"tcp_handshake", kHandshakes, read_handshake},
 }};
 
 std::vector<Field<TunInbound>> tun_fields() {
@@ -106,6 +115,12 @@ std::optional<LinkKind> parse_link_kind(std::string_view text) {
   if (text == "auto") return LinkKind::automatic;
   if (text == "veth") return LinkKind::veth;
   if (text == "tun") return LinkKind::tun;
+  return std::nullopt;
+}
+
+std::optional<Handshake> parse_handshake(std::string_view text) {
+  if (text == "faithful") return Handshake::faithful;
+  if (text == "eager") return Handshake::eager;
   return std::nullopt;
 }
 

@@ -24,5 +24,7 @@ std::optional<Mark> parse_mark(const std::string& text);
 
 /// The value of "link".
 std::optional<LinkKind> parse_link_kind(std::string_view text);
+/// "faithful" or "eager".
+std::optional<Handshake> parse_handshake(std::string_view text);
 
 }  // namespace hairpin::config

@@ -95,15 +95,87 @@ bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& o
   return false;
 }
 
+bool Dispatcher::is_loop(const Capture& capture, const Flow& flow) {
+  if (!capture.same_namespace || !worker_.loop_guard.is_own_tcp(flow)) return false;
+  worker_.counters.add(Count::tcp_looped);
+  log::error(
+      "{} is a connection of our own: it is routed back into the interface; "
+      "exclude mark or destination from that route. Refused",
+      flow.text());
+  return true;
+}
+
+bool Dispatcher::asks_process() const {
+  return generation_->asks_process() && worker_.who != nullptr;
+}
+
+bool Dispatcher::may_tell() {
+  constexpr auto kWindow = std::chrono::seconds(1);
+  constexpr unsigned kMost = 500;
+  if (const auto now = Clock::now(); now - telling_since_ > kWindow) {
+    if (untold_ != 0) log::warn("{} more flows failed or were rejected", untold_);
+    telling_since_ = now;
+    told_ = untold_ = 0;
+  }
+  if (told_ < kMost) {
+    ++told_;
+    return true;
+  }
+  ++untold_;
+  return false;
+}
+
+Task<Result<outbound::Connection>> Dispatcher::connect(const Flow& flow,
+                                                       outbound::Outbound& through) {
+  const Target target = outbound::target_of(flow);
+  auto server = co_await through.connect(target);
+  if (!server) {
+    const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
+    worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
+    if (may_tell()) {
+      log::warn("{} via {} failed: {}", flow.text(), through.tag(), server.error().text());
+    }
+  }
+  co_return server;
+}
+
+void Dispatcher::relay(Descriptor client, outbound::Connection server, const Flow& flow,
+                       const std::string& through, Clock::duration idle) {
+  worker_.counters.add(Count::tcp_opened);
+  log::debug("{} via {} opened", flow.text(), through);
+  relay::TcpRelay::start(worker_, std::move(client), std::move(server), idle,
+                         [flow, through](const relay::Summary& summary) {
+                           log::info("{} via {} {}: {} up, {} down", flow.text(), through,
+                                     text(summary.ending), size_text(summary.sent),
+                                     size_text(summary.received));
+                         });
+}
+
+bool Dispatcher::identify(const Generation& generation, Flow& flow) {
+  if (generation.identify(flow)) return true;
+  worker_.counters.add(Count::fake_unknown);
+  if (may_tell()) log::info("{} goes to an address that stands for no name. Rejected", flow.text());
+  return false;
+}
+
+Task<bool> Dispatcher::resolve(const Generation& generation, const config::RouteRule& rule,
+                               Flow& flow) {
+  if (flow.has_address()) co_return true;
+  auto found = co_await generation.names->lookup(flow.domain, rule.resolver, kResolvePatience);
+  if (!found) {
+    worker_.counters.add(Count::tcp_dial_failed);
+    if (may_tell()) log::warn("{}: {}", flow.text(), found.error().text());
+    co_return false;
+  }
+  flow.resolved(std::move(*found));
+  co_return true;
+}
+
 Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   const auto generation = generation_;  // a change in the meantime is for others
   std::optional<Descriptor> watched;
   const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
-  if (!generation->identify(flow)) {
-    worker_.counters.add(Count::fake_unknown);
-    log::info("{} goes to an address that stands for no name. Rejected", flow.text());
-    co_return refuse();
-  }
+  if (!identify(*generation, flow)) co_return refuse();
   if (generation->asks_process() && worker_.who != nullptr) {
     flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
   }
@@ -112,14 +184,8 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
        decision = generation->decide(flow, *decision.rule + 1)) {
     const config::RouteRule& rule = generation->rule(decision);
     flow.apply(rule.options);
-    if (rule.action == config::Action::resolve && !flow.has_address()) {
-      auto found = co_await generation->names->lookup(flow.domain, rule.resolver, kResolvePatience);
-      if (!found) {
-        worker_.counters.add(Count::tcp_dial_failed);
-        log::warn("{}: {}", flow.text(), found.error().text());
-        co_return refuse();
-      }
-      flow.resolved(std::move(*found));
+    if (rule.action == config::Action::resolve && !co_await resolve(*generation, rule, flow)) {
+      co_return refuse();
     }
     if (rule.action != config::Action::sniff || !flow.protocol.empty()) continue;
     if (!watched && !watch(std::move(client), flow, watched)) co_return;
@@ -131,30 +197,63 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
     co_return co_await serve_dns_stream(worker_, std::move(*watched), std::move(flow),
                                         generation->names);
   }
-  if (decision.action != config::Action::route ||
-      !generation->outbound(decision)->carries(Network::tcp)) {
+  if (!generation->carries(decision)) {
     worker_.counters.add(Count::tcp_rejected);
-    log::info("{} rejected", flow.text());
+    if (may_tell()) log::info("{} rejected", flow.text());
     co_return refuse();
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
-  const Target target = outbound::target_of(flow);
-  auto server = co_await through->connect(target);
-  if (!server) {
-    const bool exhausted = server.error().code == EMFILE || server.error().code == ENFILE;
-    worker_.counters.add(exhausted ? Count::tcp_no_descriptor : Count::tcp_dial_failed);
-    log::warn("{} via {} failed: {}", flow.text(), through->tag(), server.error().text());
-    co_return refuse();
-  }
+  auto server = co_await connect(flow, *through);
+  if (!server) co_return refuse();
   if (!watched && !watch(std::move(client), flow, watched)) co_return;
-  worker_.counters.add(Count::tcp_opened);
-  log::debug("{} via {} opened", flow.text(), through->tag());
-  relay::TcpRelay::start(worker_, std::move(*watched), std::move(*server), idle,
-                         [flow, through](const relay::Summary& summary) {
-                           log::info("{} via {} {}: {} up, {} down", flow.text(), through->tag(),
-                                     text(summary.ending), size_text(summary.sent),
-                                     size_text(summary.received));
-                         });
+  relay(std::move(*watched), std::move(*server), flow, through->tag(), idle);
+}
+
+Task<Approach> Dispatcher::approach(Flow flow) {
+  const auto generation = generation_;
+  const route::Router& router = generation->policy->router;
+  if (!identify(*generation, flow)) co_return Approach{SynAnswer::reset};
+  if (generation->asks_process() && worker_.who != nullptr) {
+    flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
+  }
+  route::Decision decision = generation->decide(flow);
+  for (; !config::is_final(decision.action);
+       decision = generation->decide(flow, *decision.rule + 1)) {
+    const config::RouteRule& rule = generation->rule(decision);
+    flow.apply(rule.options);
+    const bool reads = rule.action == config::Action::sniff && listens_to_client(rule, flow);
+    if (reads && router.asks_content(flow, *decision.rule + 1))
+      co_return Approach{SynAnswer::let_in};
+    if (rule.action == config::Action::resolve && !co_await resolve(*generation, rule, flow)) {
+      co_return Approach{SynAnswer::reset};
+    }
+  }
+  if (decision.action == config::Action::hijack_dns) co_return Approach{SynAnswer::let_in};
+  if (decision.rule) flow.apply(generation->rule(decision).options);
+  if (!generation->carries(decision)) {
+    worker_.counters.add(Count::tcp_rejected);
+    if (may_tell()) log::info("{} rejected", flow.text());
+    const bool silent = decision.action == config::Action::drop;
+    co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
+  }
+  const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
+  auto server = co_await connect(flow, *through);
+  if (!server) co_return Approach{answer_to(server.error()), true};
+  co_return Approach{
+      SynAnswer::let_in, true,
+      Prepared{std::move(flow), through->tag(), outbound::detach(std::move(*server))}};
+}
+
+void Dispatcher::serve_prepared(Fd client, Prepared prepared, Clock::duration idle) {
+  std::optional<Descriptor> watched;
+  if (!watch(std::move(client), prepared.flow, watched)) return;
+  auto server = outbound::attach(worker_, std::move(prepared.server));
+  if (!server) {
+    worker_.counters.add(Count::tcp_no_descriptor);
+    log::warn("{} refused: {}", prepared.flow.text(), server.error().text());
+    return reset(Fd(watched->release()));
+  }
+  relay(std::move(*watched), std::move(*server), prepared.flow, prepared.through, idle);
 }
 
 }  // namespace hairpin::dispatch

@@ -2,6 +2,9 @@
 //
 //   tun → pump → translate → (kernel TCP) → TcpListener ─┐
 //                          → (kernel UDP) → UdpListener ─┴→ Dispatcher → route → outbound → relay
+//
+// Where a client is answered only when its destination is (syn_gate.h), a TCP flow passes twice:
+// `approach` decides and connects, `serve_prepared` relays.
 #pragma once
 
 #include <memory>
@@ -11,6 +14,9 @@
 #include "base/asio.h"
 #include "base/fd.h"
 #include "config/config.h"
+#include "dispatch/capture.h"
+#include "dispatch/prepared.h"
+#include "dispatch/syn_answer.h"
 #include "dns/service.h"
 #include "dns/store.h"
 #include "flow/worker.h"
@@ -54,9 +60,21 @@ struct Generation {
   const config::RouteRule& rule(const route::Decision& decision) const {
     return policy->config.route.rules[*decision.rule];
   }
+  /// Whether a TCP flow goes on, or ends here.
+  bool carries(const route::Decision& decision) const {
+    return decision.action == config::Action::route &&
+           outbound(decision)->carries(config::Network::tcp);
+  }
   const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
     return outbounds[decision.outbound];
   }
+};
+
+/// How far a flow has come whose client has not been answered yet.
+struct Approach {
+  SynAnswer answer;
+  bool dialled = false;
+  std::optional<Prepared> prepared = {};  ///< Empty and let in: to be decided when it is accepted.
 };
 
 /// One per worker.
@@ -76,16 +94,41 @@ class Dispatcher {
   /// reset, with one line in the log that names the flow and the cause.
   Task<> serve_tcp(Fd client, Flow flow, Clock::duration idle);
 
+  /// Decides the flow and connects it, without a client's socket. A failure has its line in the log
+  /// and its counter.
+  Task<Approach> approach(Flow flow);
+  /// Relays what `approach` has connected, on whichever worker.
+  void serve_prepared(Fd client, Prepared prepared, Clock::duration idle);
+
+  /// Whether the flow is an outbound connection of our own that has come back to us; told and
+  /// counted then.
+  bool is_loop(const Capture& capture, const Flow& flow);
+  /// Whether flows are decided by who has opened them.
+  bool asks_process() const;
+
  private:
   std::shared_ptr<const Generation> make_generation(
       std::shared_ptr<const Policy> policy,
       std::vector<std::shared_ptr<outbound::Outbound>> outbounds);
+  /// As the generation does; false is told and counted.
+  bool identify(const Generation& generation, Flow& flow);
+  /// Of a flow that has but a name, for a rule that says so. False: told and counted.
+  Task<bool> resolve(const Generation& generation, const config::RouteRule& rule, Flow& flow);
+  /// Connects the flow through the outbound that `decision` names; tells why not.
+  Task<Result<outbound::Connection>> connect(const Flow& flow, outbound::Outbound& through);
+  /// Whether a flow that comes to nothing is told in the log. A flood of SYNs shall not fill it.
+  bool may_tell();
+  void relay(Descriptor client, outbound::Connection server, const Flow& flow,
+             const std::string& through, Clock::duration idle);
   /// False after telling why not; the client is gone then.
   bool watch(Fd client, const Flow& flow, std::optional<Descriptor>& out);
 
   Worker& worker_;
   bool mark_sockets_;
   std::shared_ptr<dns::Store> store_;
+  Clock::time_point telling_since_;
+  unsigned told_ = 0;    ///< Since then.
+  unsigned untold_ = 0;  ///< The same.
   std::shared_ptr<const Generation> generation_;
 };
 

@@ -14,9 +14,13 @@ bool server_speaks_first(std::uint16_t port) {
 
 }  // namespace
 
+bool listens_to_client(const config::RouteRule& rule, const Flow& flow) {
+  return rule.sniffers.any_of_streams() && !server_speaks_first(flow.destination.port);
+}
+
 Task<> sniff_client(Worker& worker, Descriptor& client, const config::RouteRule& rule, Flow& flow) {
   const int socket = client.native_handle();
-  if (!rule.sniffers.any_of_streams() || server_speaks_first(flow.destination.port)) co_return;
+  if (!listens_to_client(rule, flow)) co_return;
   const Deadline deadline(worker.watchdog, client, rule.sniff_timeout);
   for (std::size_t seen = 0; !deadline.expired();) {
     auto [failed] = co_await client.async_wait(Wait::wait_read, kAsTuple);

@@ -12,6 +12,9 @@
 
 namespace hairpin::dispatch {
 
+/// Whether such a rule waits for a client with this destination at all.
+bool listens_to_client(const config::RouteRule& rule, const Flow& flow);
+
 /// Waits until it is known what the client speaks, or that it cannot be known, or for as long as
 /// the rule allows: a client may be waiting for the server to speak first. What is found goes into
 /// `flow`.

@@ -24,10 +24,12 @@ bool out_of_descriptors(int code) {
 }  // namespace
 
 TcpListener::TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
-                         Fd listener, Arrival arrival, Clock::duration idle)
+                         PreparedConnections& prepared, Fd listener, Arrival arrival,
+                         Clock::duration idle)
     : worker_(worker),
       dispatcher_(dispatcher),
       capture_(capture),
+      prepared_(prepared),
       listener_(worker.executor(), listener.release()),
       pause_(worker.executor()),
       arrival_(arrival),
@@ -119,14 +121,12 @@ void TcpListener::admit(platform::Accepted accepted) {
   const auto flow = flow_of(accepted);
   if (!flow) return;
   Fd client = std::move(accepted.socket);
-  if (capture_.same_namespace && worker_.loop_guard.is_own_tcp(*flow)) {
-    worker_.counters.add(Count::tcp_looped);
-    log::error(
-        "{} is a connection of our own: it is routed back into the interface; "
-        "exclude mark or destination from that route. Refused",
-        flow->text());
-    return platform::reset_on_close(client.get());
+  if (prepared_.size() != 0) {
+    if (auto prepared = prepared_.take(FlowKey(*flow))) {
+      return dispatcher_.serve_prepared(std::move(client), std::move(*prepared), idle_);
+    }
   }
+  if (dispatcher_.is_loop(capture_, *flow)) return platform::reset_on_close(client.get());
   asio::co_spawn(worker_.executor(), dispatcher_.serve_tcp(std::move(client), *flow, idle_),
                  asio::detached);
 }

@@ -18,8 +18,8 @@ enum class Arrival : std::uint8_t {
 class TcpListener {
  public:
   /// `listener` is a listening socket of that kind.
-  TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture, Fd listener,
-              Arrival arrival, Clock::duration idle);
+  TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
+              PreparedConnections& prepared, Fd listener, Arrival arrival, Clock::duration idle);
   void start();
   void stop();
   /// For connections that are accepted from now on.
@@ -38,6 +38,7 @@ class TcpListener {
   Worker& worker_;
   Dispatcher& dispatcher_;
   const Capture& capture_;
+  PreparedConnections& prepared_;
   Descriptor listener_;
   Timer pause_;
   Arrival arrival_;

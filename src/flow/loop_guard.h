@@ -7,6 +7,7 @@
 
 #include <mutex>
 #include <unordered_set>
+#include <utility>
 
 #include "base/address.h"
 #include "flow/flow.h"

@@ -6,6 +6,18 @@
 
 namespace hairpin::outbound {
 
+DetachedConnection detach(Connection connection) {
+  return {Fd(connection.socket.release()), std::move(connection.guard), std::move(connection.early),
+          std::move(connection.resets)};
+}
+
+Result<Connection> attach(Worker& worker, DetachedConnection detached) {
+  auto socket = worker.watch(std::move(detached.socket));
+  if (!socket) return socket.error();
+  return Connection{std::move(*socket), std::move(detached.guard), std::move(detached.early),
+                    std::move(detached.resets)};
+}
+
 platform::Binding DialOptions::binding(const Worker& worker, const IpAddr& to) const {
   const bool follows = follow_uplink && interface.empty() && !to.is_private();
   return {mark, follows ? worker.uplink : interface};

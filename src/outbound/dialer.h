@@ -1,6 +1,7 @@
 // Opening connections: names are resolved, addresses tried in turn, one deadline over each.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -14,10 +15,11 @@
 
 namespace hairpin::outbound {
 
-/// What both ends of a socket pair tell each other beside the bytes: it has no RST. For one thread.
+/// What both ends of a socket pair tell each other beside the bytes: it has no RST. The ends may be
+/// on two workers.
 struct Resets {
-  bool by_user = false;    ///< Who was given the connection has broken it off.
-  bool by_remote = false;  ///< What was behind it has.
+  std::atomic<bool> by_user = false;    ///< Who was given the connection has broken it off.
+  std::atomic<bool> by_remote = false;  ///< What was behind it has.
 };
 
 /// A connected stream: a TCP socket of ours, or the near end of a socket pair that somebody reads
@@ -39,6 +41,18 @@ struct Connection {
   /// What looks like the end of the stream is not its end.
   bool was_reset() const { return resets && resets->by_remote; }
 };
+
+/// The same on its way from one worker to another: nobody waits for anything on it.
+struct DetachedConnection {
+  Fd socket;
+  LoopGuard::Entry guard;
+  std::vector<std::byte> early;
+  std::shared_ptr<Resets> resets;
+};
+/// Called by the worker that has it. Requires: nothing waits on the socket.
+DetachedConnection detach(Connection connection);
+/// Called by the worker that is to have it. Fails as Worker::watch does.
+Result<Connection> attach(Worker& worker, DetachedConnection detached);
 
 /// How sockets of one outbound are opened.
 struct DialOptions {

@@ -95,6 +95,15 @@ Router::Router(const config::Config& config) {
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);
 }
 
+bool Router::asks_content(const Flow& flow, std::size_t from) const {
+  return std::any_of(rules_.begin() + static_cast<std::ptrdiff_t>(from), rules_.end(),
+                     [&flow](const Compiled& compiled) {
+                       const rule::Needs& needs = compiled.rule.needs();
+                       return (needs.domain && flow.domain.empty()) ||
+                              (needs.protocol && flow.protocol.empty());
+                     });
+}
+
 Decision Router::decide(const Flow& flow, std::size_t from) const {
   return decide(facts_of(flow, inbounds_[flow.inbound]), from);
 }

@@ -45,6 +45,8 @@ class Router {
 
   /// Whether any rule asks for the local process.
   bool asks_process() const { return asks_process_; }
+  /// Whether what sniffing may still find out about `flow` can matter to the rules from `from` on.
+  bool asks_content(const Flow& flow, std::size_t from) const;
 
  private:
   struct Compiled {

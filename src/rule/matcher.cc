@@ -90,6 +90,7 @@ Needs both(Needs one, const Needs& other) {
   one.addresses |= other.addresses;
   one.process |= other.process;
   one.mac |= other.mac;
+  one.protocol |= other.protocol;
   return one;
 }
 
@@ -234,7 +235,7 @@ CompiledRule::CompiledRule(const Rule& rule, const FindSet& find) {
     kept.domain_keyword.push_back(lower(keyword));
   parts->empty = is_empty(of);
   needs_ = both(needs_, {parts->asks_domain(), parts->asks_ip(), parts->asks_process(),
-                         !of.source_mac.empty()});
+                         !of.source_mac.empty(), !of.protocol.empty()});
   parts_ = std::move(parts);
 }
 

@@ -34,6 +34,7 @@ struct Needs {
   bool addresses = false;
   bool process = false;
   bool mac = false;
+  bool protocol = false;  ///< That sniffing finds.
 };
 
 class CompiledRule;

@@ -104,6 +104,8 @@ Result<> send_link(int socket, const Result<Link>& link) {
   if (const auto* veth = std::get_if<VethParts>(&link->parts)) {
     json["veth"] = {
         {"sockets", bundle.put(veth->packet_sockets)},
+        {"syn_sockets", bundle.put(veth->syn_sockets)},
+        {"release", veth->release ? bundle.put(veth->release) : 0},
         {"guard", bundle.put(veth->guard)},
         {"nft", bundle.put(veth->private_nft)},
         {"statistics", bundle.put(veth->statistics.ip4())},
@@ -162,6 +164,8 @@ Result<Link> receive_link(int socket) {
     const Json& veth = json["veth"];
     auto& parts = link.parts.emplace<VethParts>();
     parts.packet_sockets = bundle.take(veth["sockets"]);
+    parts.syn_sockets = bundle.take(veth["syn_sockets"]);
+    parts.release = veth["release"] == 0 ? Fd() : bundle.take_one();
     parts.guard = bundle.take_one();
     parts.private_nft = bundle.take_one();
     Fd ip4 = bundle.take_one();

@@ -146,7 +146,11 @@ std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Wo
     // One worker watches for all.
     return std::make_unique<VethPort>(
         worker, std::move(veth->packet_sockets[index]), index == 0 ? std::move(veth->guard) : Fd(),
-        VethPort::Wire{veth->address, veth->mtu}, link.addresses, std::move(lost));
+        VethPort::Wire{veth->address, veth->mtu}, link.addresses,
+        index >= veth->syn_sockets.size()
+            ? VethPort::Syns{}
+            : VethPort::Syns{std::move(veth->syn_sockets[index]), duplicate(veth->release)},
+        std::move(lost));
   }
   auto& [outer, inner] = std::get<TunParts>(link.parts);
   // A device that was handed over may have fewer queues than there are workers. The others still

@@ -27,6 +27,7 @@
 #include "base/strong.h"
 #include "config/config.h"
 #include "dispatch/capture.h"
+#include "dispatch/syn_gate.h"
 #include "dispatch/udp_listener.h"
 #include "flow/worker.h"
 #include "platform/ip_statistics.h"
@@ -57,8 +58,12 @@ struct TunParts {
 };
 
 struct VethParts {
-  Fd space;                           ///< The private namespace.
-  std::vector<Fd> packet_sockets;     ///< On the inner end, one per worker.
+  Fd space;                        ///< The private namespace.
+  std::vector<Fd> packet_sockets;  ///< On the inner end, one per worker.
+  /// For the SYNs that arrive there, a power of two; and one on the outer end, from which those
+  /// that are let in are sent once more. Empty: the kernel accepts all of them.
+  std::vector<Fd> syn_sockets;
+  Fd release;
   Fd guard;                           ///< Tells when the veth is removed.
   Fd private_nft;                     ///< Owns the private namespace's table.
   platform::IpStatistics statistics;  ///< Of the private namespace.
@@ -112,6 +117,11 @@ class Port {
   virtual void stop() = 0;
   /// Brings answers to the clients.
   virtual dispatch::UdpReturn& answers() = 0;
+  /// Lets SYNs in, or refuses them. Null: SYNs cannot be held here.
+  virtual dispatch::SynPort* syns() = 0;
+  /// From now on `gate`, which must outlive the port's last packet, is asked about each SYN.
+  /// Requires: syns() is not null. To be called before `start`.
+  virtual void hold_syns(dispatch::SynGate& gate) = 0;
 };
 
 /// Called on a worker's thread when somebody has removed the interface.

@@ -89,6 +89,10 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
   }
   switch (verdict) {
     case nat::Verdict::forward:
+      if (side.is_outer && gate_ != nullptr && nat::may_open(packet)) {
+        const auto opening = nat::opening_of(packet);
+        if (opening && gate_->take(*opening, frame.first(header_ + packet.bytes().size()))) return;
+      }
       return write(side.is_outer ? inner_ : outer_, frame.first(header_ + packet.bytes().size()));
     case nat::Verdict::echo: {
       const bool pending = header_ != 0 && (nat::header_at<const nat::VnetHeader>(frame).flags &
@@ -105,6 +109,14 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
     case nat::Verdict::drop_unexpected:
       return;
   }
+}
+
+void Pump::refuse(std::span<std::byte> frame, dispatch::SynAnswer answer) {
+  nat::Packet packet;
+  if (nat::Packet::parse(frame.subspan(header_), packet) != nat::Malformed::none) return;
+  translator_.turn_back(packet);
+  if (answer == dispatch::SynAnswer::reset) return answers_.reset(packet);
+  answers_.refuse(packet, dispatch::refusal_of(answer));
 }
 
 void Pump::write(const Side& side, std::span<const std::byte> frame) {

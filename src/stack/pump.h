@@ -11,6 +11,7 @@
 
 #include "base/asio.h"
 #include "base/fd.h"
+#include "dispatch/syn_gate.h"
 #include "flow/worker.h"
 #include "nat/translate.h"
 #include "stack/link.h"
@@ -18,7 +19,7 @@
 
 namespace hairpin::stack {
 
-class Pump final : public Port {
+class Pump final : public Port, private dispatch::SynPort {
  public:
   struct Device {
     Fd queue;   ///< Empty: there are fewer queues than workers, and others read them.
@@ -38,8 +39,14 @@ class Pump final : public Port {
   void start() override;
   void stop() override;
   dispatch::UdpReturn& answers() override { return answers_; }
+  dispatch::SynPort* syns() override { return this; }
+  void hold_syns(dispatch::SynGate& gate) override { gate_ = &gate; }
 
  private:
+  // A frame at the gate has been turned already.
+  void let_in(std::span<std::byte> frame) override { write(inner_, frame); }
+  void refuse(std::span<std::byte> frame, dispatch::SynAnswer answer) override;
+
   /// The two directions have the same shape.
   struct Side {
     std::optional<Descriptor> queue;
@@ -58,6 +65,7 @@ class Pump final : public Port {
   Side inner_;
   std::size_t header_;  ///< Bytes before each packet.
   UdpAnswers answers_;
+  dispatch::SynGate* gate_ = nullptr;
   std::vector<std::byte> frame_;
   bool stopped_ = false;
   Lost lost_;

@@ -151,6 +151,12 @@ void UdpAnswers::refuse(const nat::Packet& packet, nat::Refusal refusal) {
   if (error) write(frame(*error, nat::Coverage::complete, 0));
 }
 
+void UdpAnswers::reset(const nat::Packet& packet) {
+  std::array<std::byte, kMaxFrameHeader + nat::kMaxTcpReset> buffer;
+  const auto reset = nat::tcp_reset(packet, std::span(buffer).subspan(kMaxFrameHeader));
+  if (reset) write(frame(*reset, nat::Coverage::complete, 0));
+}
+
 void UdpAnswers::refuse(const Endpoint& client, const Endpoint& to,
                         std::span<const std::byte> payload) {
   if (client.address.family() != to.address.family()) return;

@@ -38,6 +38,8 @@ class UdpAnswers final : public dispatch::UdpReturn {
               std::span<const std::byte> payload) override;
   /// ICMP "unreachable" for a packet that was captured.
   void refuse(const nat::Packet& packet, nat::Refusal refusal);
+  /// RST for a TCP packet that was captured.
+  void reset(const nat::Packet& packet);
 
  private:
   void send_one(const Endpoint& from, const Endpoint& to, const platform::Burst& burst,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <random>
 
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #include "platform/packet_socket.h"
 #include "platform/veth.h"
 #include "stack/listeners.h"
+#include "stack/veth_port.h"
 
 namespace hairpin::stack {
 
@@ -84,6 +86,22 @@ Result<> route(Family family, IfIndex inner, unsigned mtu) {
   return platform::remove_local_rule(family);
 }
 
+/// Each packet that arrives is shown to all of these sockets. More workers than a few have no more
+/// SYNs a second for it.
+constexpr unsigned kMaxSynSockets = 4;
+
+Result<> open_syn_sockets(VethParts& parts, unsigned workers, IfIndex inner) {
+  const unsigned count = std::bit_floor(std::min(workers, kMaxSynSockets));
+  for (unsigned i = 0; i < count; ++i) {
+    auto socket = platform::open_syn_socket(
+        inner, {released_address(parts.address), static_cast<std::uint16_t>(count - 1),
+                static_cast<std::uint16_t>(i)});
+    if (!socket) return socket.error();
+    parts.syn_sockets.push_back(std::move(*socket));
+  }
+  return {};
+}
+
 /// Everything in the private namespace but the devices. Requires: the calling thread is in it.
 Result<> furnish(Link& link, VethParts& parts, const LinkOptions& options, IfIndex inner) {
   if (auto up = platform::bring_up_loopback(); !up) return up;
@@ -100,6 +118,10 @@ Result<> furnish(Link& link, VethParts& parts, const LinkOptions& options, IfInd
     if (!ports) return ports.error();
     policy.listeners.push_back(*ports);
     link.listeners.push_back(std::move(*listeners));
+  }
+  if (options.inbound.tcp_handshake == config::Handshake::faithful) {
+    policy.released = released_address(parts.address);
+    if (auto opened = open_syn_sockets(parts, options.workers, inner); !opened) return opened;
   }
   auto owner = nft::apply(nft::plan_veth_link(policy));
   if (!owner) return owner.error();
@@ -123,6 +145,11 @@ Result<> settle_outer(Link& link, const LinkOptions& options, IfIndex outer) {
   const platform::InterfaceSettings settings{options.inbound.address, mtu_of(options.inbound),
                                              kQueueLength, kSegmentMax};
   if (auto done = platform::configure_interface(link.name, settings); !done) return done;
+  if (auto& parts = std::get<VethParts>(link.parts); !parts.syn_sockets.empty()) {
+    auto release = platform::open_packet_socket(outer);
+    if (!release) return release.error();
+    parts.release = std::move(*release);
+  }
   return platform::wait_for_carrier(outer);
 }
 

@@ -7,6 +7,8 @@
 //        ▼                               route: default, back to the veth
 //   interface ═══════ veth ═══════════► inner end      listeners, one packet socket per worker
 //
+// SYNs may have to wait for their outbounds: veth_port.h.
+//
 // Nothing is rewritten: the accepted socket's own name is the destination, its peer the client. And
 // nothing can be in the way: no port of the host is taken, no reverse-path filter or firewall of
 // the host sees anything but an interface with established traffic, no second entry is made in its

@@ -1,6 +1,7 @@
 """Proxies that fail, in every way they can: the client gets its end promptly, the log has one line with
 flow and cause, and other flows go on. Topology: see lab.py."""
 
+import errno
 import socket
 import threading
 import time
@@ -42,7 +43,8 @@ class Proxy:
 
 
 class Faults(LabTest):
-    def check(self, outbound, cause, script=None, seconds=1.0):
+    def check(self, outbound, cause, script=None, seconds=1.0, outcome=ConnectionRefusedError):
+        """`outcome` is what connect() says: the client is not told of a connection that there is not."""
         if script:
             Proxy(self.lab, outbound["server_port"], script)
         self.lab.nginx()
@@ -50,11 +52,12 @@ class Faults(LabTest):
                                    rules=[{"port": 80, "outbound": "direct"}])
         other = self.lab.socket("client")  # a flow that is up before, and must not notice
         other.connect((TARGET4, 80))
-        client = self.lab.socket("client")
+        client = self.lab.socket("client", timeout=2)
         start = time.monotonic()
-        with self.assertRaises(ConnectionResetError):
+        with self.assertRaises(outcome) as failed:
             client.connect((TARGET4, 4242))
-            client.recv(1)
+        if outcome is OSError:
+            self.assertEqual(failed.exception.errno, errno.EHOSTUNREACH)
         self.assertLess(time.monotonic() - start, seconds)
         hairpin.wait_log(rf"warning tcp {CLIENT4}:\d+ -> {TARGET4}:4242 via proxy failed: .*{cause}")
         self.assertEqual(len([l for l in hairpin.log().splitlines() if ":4242" in l]), 1)
@@ -65,7 +68,8 @@ class Faults(LabTest):
         self.check(SOCKS, "proxy: connect 198.51.100.2:1080: Connection refused")
 
     def test_proxy_is_silent(self):
-        self.check(SOCKS, "handshake with the proxy: Connection timed out", lambda s: s.recv(100) and s.recv(100), 2.5)
+        self.check(SOCKS, "handshake with the proxy: Connection timed out", lambda s: s.recv(100) and s.recv(100), 2.5,
+                   TimeoutError)  # as from a dead host
 
     def test_proxy_closes_at_once(self):
         self.check(SOCKS, "the proxy closed the connection in the handshake|Connection reset", lambda s: None)
@@ -87,11 +91,11 @@ class Faults(LabTest):
 
     def test_wrong_password(self):
         self.lab.microsocks("-u", "joe", "-P", "other")
-        self.check({**SOCKS, **PASSWORD}, "the proxy refused the user name or password")
+        self.check({**SOCKS, **PASSWORD}, "the proxy refused the user name or password", outcome=OSError)
 
     def test_password_missing(self):
         self.lab.microsocks("-u", "joe", "-P", "other")
-        self.check(SOCKS, "wants authentication; give username and password")
+        self.check(SOCKS, "wants authentication; give username and password", outcome=OSError)
 
     def test_target_is_refused(self):
         self.lab.microsocks()
@@ -100,11 +104,11 @@ class Faults(LabTest):
     def test_target_is_silent(self):
         self.check(SOCKS, "host unreachable",
                    lambda s: (s.recv(3), s.sendall(b"\x05\x00"), s.recv(100), time.sleep(0.5),
-                              s.sendall(b"\x05\x04\x00\x01" + bytes(6))), 2)
+                              s.sendall(b"\x05\x04\x00\x01" + bytes(6))), 2, OSError)
 
     def test_http_proxy_refuses(self):
         self.lab.tinyproxy(port=8080, auth=("joe", "s3cret"))
-        self.check(HTTP, "HTTP CONNECT 203.0.113.10:4242: 407|401")
+        self.check(HTTP, "HTTP CONNECT 203.0.113.10:4242: 407|401", outcome=OSError)
 
     def test_http_wrong_password(self):
         self.lab.tinyproxy(port=8080, auth=("joe", "other"))
@@ -158,12 +162,13 @@ class Faults(LabTest):
                                          s.sendall(GOOD_REPLY), s.recv(10)))
         hairpin = self.lab.hairpin({**SOCKS, "connect_timeout": "5s"})
         before = hairpin.descriptors()
-        client = self.lab.socket("client")
-        client.connect((TARGET4, 4242))
-        wait_for(lambda: hairpin.descriptors() == before + 2, "the proxy to be asked")
+        client = self.lab.socket("client", timeout=0)
+        self.assertEqual(client.connect_ex((TARGET4, 4242)), errno.EINPROGRESS)
+        wait_for(lambda: hairpin.descriptors() == before + 1, "the proxy to be asked")
         client.close()
         gone.set()
-        wait_for(lambda: hairpin.descriptors() == before, "both descriptors to be closed")
+        wait_for(lambda: hairpin.descriptors() == before, "the connection that nobody takes to be closed")
+        self.assertEqual(hairpin.counters()["tcp_unclaimed"], 1)
 
 
 if __name__ == "__main__":

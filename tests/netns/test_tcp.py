@@ -96,9 +96,8 @@ class Reach(LabTest):
                          rules=[{"network": "tcp", "port": 80, "ip_cidr": [TARGET4], "outbound": "direct"},
                                 {"ip_cidr": "2001:db8:99::/64", "action": "reject"}])
         self.assertEqual(self.fetch("client", TARGET4), "hello from nginx\n")
-        # Accepted and reset: which of the two curl sees first is a matter of microseconds.
         for refused in (OTHER4, TARGET6):
-            self.assertRegex(self.fetch("client", refused), "reset by peer|Couldn't connect")
+            self.assertIn("Couldn't connect", self.fetch("client", refused))
 
     def test_bound_to_another_source_address(self):
         self.lab.nginx()
@@ -556,9 +555,8 @@ class Endings(LabTest):
         hairpin = self.lab.hairpin()
         client = self.lab.socket("client")
         start = time.monotonic()
-        with self.assertRaises((ConnectionResetError, ConnectionRefusedError)):
+        with self.assertRaises(ConnectionRefusedError):
             client.connect((TARGET4, 4444))
-            client.recv(1)
         self.assertLess(time.monotonic() - start, 1)
         hairpin.wait_log(rf"warning tcp {CLIENT4}:\d+ -> {TARGET4}:4444 via direct failed: .*[Rr]efused")
         self.assertEqual(hairpin.counters()["tcp_dial_failed"], 1)
@@ -567,20 +565,15 @@ class Endings(LabTest):
         self.lab.microsocks()
         hairpin = self.lab.hairpin(SOCKS)
         client = self.lab.socket("client")
-        with self.assertRaises((ConnectionResetError, ConnectionRefusedError)):
+        with self.assertRaises(ConnectionRefusedError):
             client.connect((TARGET4, 4444))
-            client.recv(1)
         hairpin.wait_log("via proxy failed: SOCKS5: .*connection refused")
 
     def test_blackholed_target(self):
         hairpin = self.lab.hairpin({"type": "direct", "tag": "direct", "connect_timeout": "1s"})
-        client = self.lab.socket("client")
-        start = time.monotonic()
-        with self.assertRaises((ConnectionResetError, TimeoutError)):
+        client = self.lab.socket("client", timeout=1.5)
+        with self.assertRaises(TimeoutError):  # silence, as from the host itself
             client.connect((DEAD4, 80))
-            client.recv(1)
-        took = time.monotonic() - start
-        self.assertTrue(0.9 < took < 2.5, took)
         hairpin.wait_log(f"{DEAD4}:80 via direct failed: .*timed out")
 
     def test_idle_timeout(self):

@@ -54,6 +54,11 @@ TEST(CommandLine, LinkAndNamespace) {
     const auto exec = expect<Exec>({"exec", "--link", text, "a"});
     EXPECT_EQ(config::parse_value(exec.options, problems)->inbounds.at(0).link, kind);
   }
+  config::Problems problems;
+  const auto eager = expect<cli::Run>({"run", "--tcp-handshake", "eager"});
+  EXPECT_EQ(config::parse_value(eager.source.options, problems)->inbounds.at(0).tcp_handshake,
+            config::Handshake::eager);
+  EXPECT_FALSE(parse_words({"run", "-c", "x.json", "--tcp-handshake", "eager"}));
   EXPECT_FALSE(parse_words({"run", "--netns", ""}));
   EXPECT_FALSE(parse_words({"exec", "--netns", "1", "a"}));
 }

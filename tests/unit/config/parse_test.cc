@@ -33,7 +33,8 @@ TEST(Config, EveryField) {
     "log": {"disabled": false, "level": "warn", "output": "/tmp/x", "timestamp": false},
     "inbounds": [{"type": "tun", "tag": "in", "interface_name": "hp0", "mtu": 1500, "stack": "system",
                   "link": "tun", "address": ["172.18.0.1/30", "fdfe:dcba:9876::1/126",],
-                  "udp_timeout": "2m30s", "udp_nat_max": 77, "tcp_idle_timeout": "1h"},],
+                  "udp_timeout": "2m30s", "udp_nat_max": 77, "tcp_idle_timeout": "1h",
+                  "tcp_handshake": "eager"},],
     "outbounds": [
       {"type": "direct", "tag": "d", "bind_interface": "eth0", "routing_mark": "0x10", "connect_timeout": "7s"},
       {"type": "socks", "tag": "s", "server": "proxy.example", "server_port": 1080, "version": "5",
@@ -60,6 +61,7 @@ TEST(Config, EveryField) {
   EXPECT_EQ(tun.udp_timeout, std::chrono::seconds(150));
   EXPECT_EQ(tun.udp_nat_max, 77U);
   EXPECT_EQ(tun.link, LinkKind::tun);
+  EXPECT_EQ(tun.tcp_handshake, Handshake::eager);
   EXPECT_EQ(tun.tcp_idle_timeout, std::chrono::hours(1));
   ASSERT_EQ(config.outbounds.size(), 5U);
   EXPECT_EQ(config.outbounds[0].dial.bind_interface, "eth0");
@@ -180,6 +182,10 @@ TEST(Config, EachProblem) {
            "outbounds[0].pipeline: cannot be had with a password\n"},
           {tun(R"("link": "bridge")"),
            "inbounds[0].link: expected \"auto\", \"veth\" or \"tun\", got \"bridge\"\n"},
+          {tun(R"("tcp_handshake": "lazy")"),
+           "inbounds[0].tcp_handshake: expected \"faithful\" or \"eager\", got \"lazy\"\n"},
+          {tun(R"("tcp_handshake": true)"),
+           "inbounds[0].tcp_handshake: expected \"faithful\" or \"eager\", got true\n"},
           {tun(R"("mtu": 1279)"),
            "inbounds[0].mtu: expected a number from 1280 to 65535, got 1279\n"},
           {tun(R"("mtu": "1500")"),

@@ -5,6 +5,7 @@
 #include "nat/build.h"
 #include "nat/checksum.h"
 #include "nat/mirror.h"
+#include "nat/opening.h"
 #include "nat/translate.h"
 #include "nat/virtio.h"
 #include "support/packets.h"
@@ -294,6 +295,20 @@ TEST(Translate, AddressesWithOneMirrorBetweenThem) {
   EXPECT_EQ(both.mirrors()[0].address, ip("10.0.0.1"));
 }
 
+TEST(Translate, TurningBackGivesTheOriginal) {
+  const Translator translate = translator();
+  for (const auto& [from, to] :
+       {std::pair{kOwn4, kFar4}, {kLan4, kFar4}, {kOwn6, kFar6}, {kLan6, kFar6}}) {
+    Bytes bytes = tcp({from, 40000}, {to, 443}, TcpHeader::kSyn);
+    const Bytes before = bytes;
+    Packet packet;
+    ASSERT_EQ(translate.outer(bytes, packet), Verdict::forward);
+    ASSERT_NE(bytes, before);
+    translate.turn_back(packet);
+    EXPECT_EQ(bytes, before);
+  }
+}
+
 // ---- building
 // ------------------------------------------------------------------------------------
 
@@ -484,6 +499,43 @@ TEST(Wire, ByteOrderIsInTheType) {
   std::uint16_t raw = 0;
   std::memcpy(&raw, reinterpret_cast<const char*>(&header) + 4, 2);
   EXPECT_EQ(raw, 1448);
+}
+
+// ---- openings
+// ------------------------------------------------------------------------------------
+
+TEST(Opening, OnlyOfASynThatAnswersNothing) {
+  for (const auto& [from, to] : {std::pair{kLan4, kFar4}, {kLan6, kFar6}}) {
+    for (unsigned flags = 0; flags < 64; ++flags) {
+      Bytes bytes = tcp({from, 40000}, {to, 443}, flags);
+      const auto opening = opening_of(parsed(bytes));
+      // PSH and URG mean nothing here.
+      ASSERT_EQ(opening.has_value(), (flags & 0x17) == 0x02) << flags;
+      if (!opening) continue;
+      EXPECT_EQ(opening->source, (Endpoint{from, 40000}));
+      EXPECT_EQ(opening->destination, (Endpoint{to, 443}));
+      EXPECT_EQ(opening->sequence, 0x100U);  // the oracle's
+    }
+  }
+}
+
+TEST(Opening, NotOfWhatNoConnectionHas) {
+  const auto opens = [](Bytes bytes) { return opening_of(parsed(bytes)).has_value(); };
+  const Bytes good = tcp({kLan4, 40000}, {kFar4, 443}, TcpHeader::kSyn);
+  ASSERT_TRUE(opens(good));
+  EXPECT_FALSE(opens(tcp({kLan4, 0}, {kFar4, 443}, TcpHeader::kSyn)));
+  EXPECT_FALSE(opens(tcp({kLan4, 40000}, {kFar4, 0}, TcpHeader::kSyn)));
+  EXPECT_FALSE(opens(tcp({kLan4, 40000}, {ip("224.0.0.1"), 443}, TcpHeader::kSyn)));
+  EXPECT_FALSE(opens(tcp({kLan6, 40000}, {ip("ff02::1"), 443}, TcpHeader::kSyn)));
+  EXPECT_FALSE(opens(udp({kLan4, 40000}, {kFar4, 443}, 100)));
+  Bytes fragment = good;
+  set16(fragment, 6, 0x2000);
+  EXPECT_FALSE(opens(fragment));
+  Bytes lies = good;
+  lies[32] = std::byte{0xf0};  // a header longer than the packet
+  EXPECT_FALSE(opens(lies));
+  lies[32] = std::byte{0x40};  // shorter than any
+  EXPECT_FALSE(opens(lies));
 }
 
 }  // namespace

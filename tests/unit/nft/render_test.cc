@@ -39,12 +39,15 @@ void expect_golden(const Table& table, const std::string& name) {
   EXPECT_EQ(text, golden.str()) << path;
 }
 
+constexpr EtherAddress kReleased{0x02, 0, 0, 0, 0, 0x01};
+
 TEST(Render, IsTheGoldenText) {
   for (const std::uint16_t workers : std::initializer_list<std::uint16_t>{1, 2, 4, 8, 16}) {
     const std::string udp = std::to_string(workers) + "-udp";
     expect_golden(tun_table(workers), "tun-" + udp);
-    expect_golden(plan_veth_link({"hairpin", listeners(workers)}), "veth-" + udp);
+    expect_golden(plan_veth_link({"hairpin", listeners(workers), kReleased}), "veth-" + udp);
   }
+  expect_golden(plan_veth_link({"hairpin", listeners(2)}), "veth-eager");
 }
 
 TEST(Render, ADestinationThatIsOneAddressHasNoLength) {
