@@ -114,11 +114,11 @@ void Engine::PerWorker::stop() {
 Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
                bool same_namespace, stack::Lost link_lost,
                std::optional<platform::SocketFinder> sockets)
-    : policy_(std::make_shared<const dispatch::Policy>(config)),
-      store_(std::make_shared<dns::Store>()),
+    : store_(std::make_shared<dns::Store>()),
+      policy_(std::make_shared<const dispatch::Policy>(
+          config, store_->configure(config.dns, config.cache_file))),
       prepared_(max_prepared()),
       link_lost_(std::move(link_lost)) {
-  store_->configure(config.dns, config.cache_file);
   if (sockets) who_ = std::make_unique<Who>(std::move(*sockets));
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
@@ -157,8 +157,8 @@ void Engine::start() {
 }
 
 void Engine::change(const config::Config& config) {
-  policy_ = std::make_shared<const dispatch::Policy>(config);
-  store_->configure(config.dns, config.cache_file);
+  policy_ = std::make_shared<const dispatch::Policy>(
+      config, store_->configure(config.dns, config.cache_file));
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), policy = policy_] { raw->change(policy); });

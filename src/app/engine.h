@@ -55,8 +55,8 @@ class Engine {
   struct PerWorker;
   std::uint64_t total(Count what) const;
 
-  std::shared_ptr<const dispatch::Policy> policy_;
   std::shared_ptr<dns::Store> store_;
+  std::shared_ptr<const dispatch::Policy> policy_;
   LoopGuard loop_guard_;
   dispatch::PreparedConnections prepared_;
   std::unique_ptr<Who> who_;

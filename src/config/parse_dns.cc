@@ -226,6 +226,11 @@ constexpr std::array<Field<DnsRule>, 11> kRuleFields{{
      [](const Reader& reader, DnsRule& rule) { read(reader, rule.predefined.extra); }},
 }};
 
+bool asks_addresses(const rule::Rule& rule) {
+  return !rule.conditions.ip_cidr.empty() || rule.conditions.ip_is_private ||
+         std::ranges::any_of(rule.rules, asks_addresses);
+}
+
 void check_action(const Reader& reader, const DnsRule& rule) {
   const Json& json = reader.value();
   const auto only = [&](std::initializer_list<const char*> fields, bool allowed, const char* with) {
@@ -246,6 +251,14 @@ void check_action(const Reader& reader, const DnsRule& rule) {
   if (routes && rule.server.empty()) reader.complain("\"server\" is missing");
   if (rule.action == DnsAction::options && !rule.options.any())
     reader.complain("has no option to set");
+  if (!routes && asks_addresses(rule.rule)) {
+    reader.complain(
+        "conditions on addresses are about the answer of a server: they need action "
+        "\"route\"");
+  }
+  if (rule.ip_accept_any && rule.rule.invert) {
+    reader.complain("\"ip_accept_any\" cannot be inverted");
+  }
   const bool after = rule.ip_accept_any;
   for (const auto* list : {&rule.predefined.answer, &rule.predefined.ns, &rule.predefined.extra}) {
     for (const std::string& record : *list) {
@@ -376,16 +389,33 @@ class Checker {
     std::set<std::string> seen;
     const DnsServer* at = &from;
     while (at != nullptr && seen.insert(at->tag).second) {
-      const Server* remote = remote_of(*at);
-      if (remote == nullptr || IpAddr::parse(remote->host) || !at->detour.empty()) return;
-      const DomainResolver& own = at->dial.domain_resolver;
-      at = find(own.server.empty() ? config_.route.default_domain_resolver.server : own.server);
+      const Dial* dial = resolving_dial(*at);
+      if (dial == nullptr) return;
+      const std::string& own = dial->domain_resolver.server;
+      const std::string& tag = own.empty() ? config_.route.default_domain_resolver.server : own;
+      if (tag.empty()) {
+        // The system's resolver would ask through sockets that are captured, and so ask us.
+        return problems_.push_back({where + ".server",
+                                    "is a name, and nobody is told to resolve it; give an address, "
+                                    "or a \"domain_resolver\""});
+      }
+      at = find(tag);
     }
     if (at != nullptr && at->tag == from.tag) {
       problems_.push_back({where + ".server",
                            "its address would be asked of itself; give an address, or a "
                            "\"domain_resolver\" that has one"});
     }
+  }
+  /// What resolves the name of a server; null: nobody has to.
+  const Dial* resolving_dial(const DnsServer& server) const {
+    const Server* remote = remote_of(server);
+    if (remote == nullptr || IpAddr::parse(remote->host)) return nullptr;
+    if (server.detour.empty()) return &server.dial;
+    const auto through = std::ranges::find(config_.outbounds, server.detour, &Outbound::tag);
+    const bool direct =
+        through != config_.outbounds.end() && std::holds_alternative<Direct>(through->kind);
+    return direct ? &through->dial : nullptr;  // a proxy resolves names itself
   }
   static const Server* remote_of(const DnsServer& server) {
     if (const auto* udp = std::get_if<DnsUdp>(&server.kind)) return &udp->server;

@@ -75,6 +75,7 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
   const bool same_defaults =
       before.route.default_mark == after.route.default_mark &&
       before.route.default_interface == after.route.default_interface &&
+      before.route.default_domain_resolver == after.route.default_domain_resolver &&
       before.route.auto_detect_interface == after.route.auto_detect_interface;
   for (std::size_t i = 0; same_defaults && i < after.outbounds.size(); ++i) {
     const auto same = std::ranges::find(before.outbounds, after.outbounds[i]);

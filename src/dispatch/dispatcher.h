@@ -27,10 +27,12 @@ namespace hairpin::dispatch {
 
 /// What flows are decided by: shared by all workers, and never changed.
 struct Policy {
-  explicit Policy(config::Config from)
+  /// `epoch` is of dns::Store::configure.
+  Policy(config::Config from, std::uint64_t epoch)
       : config(std::move(from)),
         router(config),
-        dns(config.dns.servers.empty() ? nullptr : std::make_shared<const dns::Rules>(config)) {}
+        dns(config.dns.servers.empty() ? nullptr
+                                       : std::make_shared<const dns::Rules>(config, epoch)) {}
 
   config::Config config;
   route::Router router;

@@ -16,12 +16,20 @@ struct Served {
   std::size_t questions = 0;
 };
 
+/// As long as it lives.
+struct Counted {
+  explicit Counted(std::size_t& of) : count(of) { ++count; }
+  ~Counted() { --count; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  std::size_t& count;
+};
+
 Task<> answer_later(std::shared_ptr<Served> served, std::shared_ptr<dns::Service> names, Flow flow,
                     dns::Query query, dns::Service::Progress progress) {
-  ++served->questions;
+  const Counted counted(served->questions);
   const dns::Asker asker{&flow, dns::kMaxMessage};
   const dns::Bytes answer = co_await names->answer(query, asker, progress);
-  --served->questions;
   if (!answer.empty()) served->stream->send(answer);
 }
 
@@ -29,8 +37,8 @@ Task<> answer_later(std::shared_ptr<Served> served, std::shared_ptr<dns::Service
 
 Task<> serve_dns_stream(Worker& worker, Descriptor client, Flow flow,
                         std::shared_ptr<dns::Service> names) {
-  const auto served = std::make_shared<Served>(
-      Served{std::make_shared<dns::MessageStream>(worker, std::move(client))});
+  const auto served = std::make_shared<Served>(Served{std::make_shared<dns::MessageStream>(
+      worker, outbound::Connection{std::move(client), {}, {}})});
   for (;;) {
     const auto message = co_await served->stream->receive(kIdle);
     if (!message && message.error().code == ETIMEDOUT && served->questions != 0) continue;

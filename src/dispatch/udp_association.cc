@@ -103,7 +103,10 @@ void UdpAssociation::send(const Flow& flow, const platform::Burst& burst) {
     early_.add(flow, burst);
     return ask_owner();
   }
-  Course& course = course_of(flow);
+  take(course_of(flow), flow, burst);
+}
+
+void UdpAssociation::take(Course& course, const Flow& flow, const platform::Burst& burst) {
   if (course.state == Course::State::fresh || course.state == Course::State::sniffing) {
     proceed(course, &burst);
     if (course.state == Course::State::settled) release(course);
@@ -243,10 +246,12 @@ Task<> UdpAssociation::resolve(Endpoint asked, std::string name, config::DomainR
   const auto entry = courses_.find(asked);
   if (entry == courses_.end()) co_return;  // closed meanwhile
   Course& course = *entry->second;
-  course.state = Course::State::sniffing;  // the next datagram may tell more
+  course.state = Course::State::sniffing;
   if (found) {
     course.flow.resolved(std::move(*found));
-    proceed(course, nullptr);
+    // What has come meanwhile may tell more.
+    course.held.release(
+        [&](const Flow& flow, const platform::Burst& burst) { take(course, flow, burst); });
   } else {
     log::warn("{}: {}", course.flow.text(), found.error().text());
     course.decision.action = config::Action::reject;
@@ -365,12 +370,14 @@ void UdpAssociation::answer_questions(const Course& course, const platform::Burs
 Task<> UdpAssociation::answer_later(Flow flow, Endpoint asked, dns::Query query, std::size_t limit,
                                     dns::Service::Progress progress) {
   const auto weak = weak_from_this();
-  UdpAssociations& table = table_;  // outlives all that runs on the worker
   const auto names = generation_->names;
-  ++table.questions_;
+  struct Counted {
+    explicit Counted(std::size_t& of) : count(of) { ++count; }
+    ~Counted() { --count; }
+    std::size_t& count;
+  } const counted(table_.questions_);  // the table outlives all that runs on the worker
   const dns::Asker asker{&flow, limit};
   const dns::Bytes answer = co_await names->answer(query, asker, progress);
-  --table.questions_;
   if (const auto alive = weak.lock()) alive->tell(asked, answer);
 }
 

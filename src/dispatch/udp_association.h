@@ -76,6 +76,7 @@ class UdpAssociation final
   Worker& worker() const { return table_.worker_; }
 
   void ask_owner();
+  void take(Course& course, const Flow& flow, const platform::Burst& burst);
   Course& course_of(const Flow& flow);
   void forget_one(const Course& fresh);
 

@@ -8,7 +8,7 @@ Cache::Hit Cache::find(const std::string& key, std::uint64_t now, bool forever) 
   const auto found = entries_.find(key);
   if (found == entries_.end()) return {};
   const Place place = found->second;
-  if (now >= place->until && !forever) {
+  if (now >= place->until && !(forever && place->answer->ttl != 0)) {
     entries_.erase(found);
     by_use_.erase(place);
     return {};

@@ -57,8 +57,6 @@ FakePool::FakePool(std::optional<Prefix> v4, std::optional<Prefix> v6) : v4_(v4)
 }
 
 Result<> FakePool::open(const std::string& path) {
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   std::ifstream file(path);
   std::string line;
   while (std::getline(file, line)) {
@@ -69,24 +67,36 @@ Result<> FakePool::open(const std::string& path) {
     assign(number, std::string(end + 1));
     next_ = number + 1 < capacity_ ? number + 1 : 0;
   }
-  return compact(path);
+  return keep_in(path);
 }
 
-Result<> FakePool::compact(const std::string& path) {
+Result<> FakePool::keep_in(const std::string& path) {
+  path_ = path;
+  journal_.reset();
+  if (path.empty()) return {};
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  return compact();
+}
+
+Result<> FakePool::compact() {
   // In the order in which numbers were given, so that the last line tells where to go on.
-  const std::string fresh = path + ".new";
+  const std::string fresh = path_ + ".new";
+  lines_ = 0;
   {
     std::ofstream out(fresh, std::ios::trunc);
     const auto used = static_cast<std::uint32_t>(names_.size());
     for (std::uint32_t i = 0; i < used; ++i) {
       const std::uint32_t number = (next_ + i) % used;
-      if (!names_[number].empty()) out << line_of(number, names_[number]);
+      if (names_[number].empty()) continue;
+      out << line_of(number, names_[number]);
+      ++lines_;
     }
     if (!out.flush()) return last_error("write " + fresh);
   }
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return last_error("rename " + fresh);
-  journal_ = Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (!journal_) return last_error("open " + path);
+  if (::rename(fresh.c_str(), path_.c_str()) != 0) return last_error("rename " + fresh);
+  journal_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!journal_) return last_error("open " + path_);
   return {};
 }
 
@@ -108,6 +118,7 @@ std::uint32_t FakePool::number_of(const std::string& name) {
   const std::string line = line_of(number, name);
   // A line that is not written is a name that is not known after a restart: no reason to fail.
   if (journal_ && ::write(journal_.get(), line.data(), line.size()) < 0) journal_.reset();
+  if (journal_ && ++lines_ > 2 * capacity_ && !compact()) journal_.reset();
   return number;
 }
 

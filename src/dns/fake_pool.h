@@ -28,6 +28,8 @@ class FakePool {
   /// cannot be read or written is an error, and the pool works without it.
   FakePool(std::optional<Prefix> v4, std::optional<Prefix> v6);
   Result<> open(const std::string& path);
+  /// From now on in this file, whatever is in it; empty: nowhere.
+  Result<> keep_in(const std::string& path);
 
   /// The address of `name`; empty: there is no range of that family.
   std::optional<IpAddr> address_of(const std::string& name, Family family);
@@ -40,7 +42,7 @@ class FakePool {
  private:
   std::uint32_t number_of(const std::string& name);
   void assign(std::uint32_t number, const std::string& name);
-  Result<> compact(const std::string& path);
+  Result<> compact();
 
   std::optional<Prefix> v4_;
   std::optional<Prefix> v6_;
@@ -48,7 +50,9 @@ class FakePool {
   std::unordered_map<std::string, std::uint32_t> numbers_;
   std::uint32_t capacity_ = 0;
   std::uint32_t next_ = 0;
+  std::string path_;
   Fd journal_;
+  std::uint32_t lines_ = 0;  ///< In it.
 };
 
 }  // namespace hairpin::dns

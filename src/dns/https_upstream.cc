@@ -11,6 +11,7 @@ namespace hairpin::dns {
 namespace {
 
 constexpr auto kIdle = std::chrono::seconds(30);
+constexpr auto kKeptPatience = std::chrono::seconds(3);
 
 nghttp2_nv field(const std::string& name, const std::string& value) {
   // nghttp2 copies both, and does not write to them.
@@ -114,6 +115,7 @@ struct HttpsUpstream::Link {
   std::shared_ptr<MessageStream> stream;
   nghttp2_session* session = nullptr;
   std::map<std::int32_t, Request*> requests;
+  Clock::time_point heard = Clock::now();  ///< Anything.
   bool broken = false;
 };
 
@@ -121,6 +123,7 @@ Task<> HttpsUpstream::read(std::shared_ptr<Link> link) {
   for (;;) {
     const auto bytes = co_await link->stream->receive_bytes(kIdle);
     if (bytes) {
+      link->heard = Clock::now();
       if (!link->take(*bytes)) break;
       continue;
     }
@@ -137,13 +140,15 @@ Task<Result<std::shared_ptr<HttpsUpstream::Link>>> HttpsUpstream::connected(
   const auto self = shared_from_this();
   auto opened = co_await opener_.open(patience);
   if (!opened) co_return opened.error();
-  if (link_ && link_->usable()) co_return link_;  // somebody was faster
-  if (opened->alpn != "h2") {
-    co_return Error{opener_.target().text() + " speaks no HTTP/2", EPROTO};
+  if (*opened) {
+    if ((*opened)->alpn != "h2") {
+      co_return Error{opener_.target().text() + " speaks no HTTP/2", EPROTO};
+    }
+    link_ = std::make_shared<Link>(std::move((*opened)->stream));
+    asio::co_spawn(worker_.executor(), read(link_), asio::detached);
   }
-  link_ = std::make_shared<Link>(std::move(opened->stream));
-  asio::co_spawn(worker_.executor(), read(link_), asio::detached);
-  co_return link_;
+  if (link_ && link_->usable()) co_return link_;
+  co_return Error{"connect " + opener_.target().text(), ECONNABORTED};
 }
 
 Task<Result<Bytes>> HttpsUpstream::exchange(const Query& query, Clock::duration patience) {
@@ -152,7 +157,7 @@ Task<Result<Bytes>> HttpsUpstream::exchange(const Query& query, Clock::duration 
   // The number 0: equal questions are equal requests (RFC 8484, section 4.1).
   Bytes message = write_query(query, 0, true);
   for (int attempt = 0; attempt < 2; ++attempt) {
-    const bool kept = link_ && link_->usable();
+    const bool kept = attempt == 0 && link_ && link_->usable();
     const auto link = co_await connected(until - Clock::now());
     if (!link) co_return link.error();
     const std::shared_ptr<Link> to = *link;
@@ -174,7 +179,9 @@ Task<Result<Bytes>> HttpsUpstream::exchange(const Query& query, Clock::duration 
     if (id < 0) co_return Error{std::string("HTTP/2: ") + nghttp2_strerror(id)};
     to->requests[id] = &request;
     to->flush();
-    request.timer.expires_at(until);
+    const auto sent = Clock::now();
+    request.timer.expires_at(kept ? std::min<Clock::time_point>(until, sent + kKeptPatience)
+                                  : until);
     if (!to->broken && !request.done) (void)co_await request.timer.async_wait(kAsTuple);
     to->requests.erase(id);
     if (!request.done && !to->broken) {
@@ -191,7 +198,11 @@ Task<Result<Bytes>> HttpsUpstream::exchange(const Query& query, Clock::duration 
       }
       co_return std::move(request.answer);
     }
-    if (!to->broken || !kept) break;
+    if (!to->broken && to->heard < sent) {
+      to->broken = true;
+      to->stream->close();
+    }
+    if (!kept) break;
   }
   if (Clock::now() >= until) co_return Error{"ask " + opener_.target().text(), ETIMEDOUT};
   co_return Error{opener_.target().text() + " closed the connection"};

@@ -13,6 +13,13 @@ constexpr std::size_t kMaxUnsent = std::size_t{1} << 20;
 
 }  // namespace
 
+MessageStream::MessageStream(Worker& worker, outbound::Connection connection)
+    : worker_(worker), connection_(std::move(connection)) {
+  for (const std::byte byte : connection_.early) {
+    received_.push_back(std::to_integer<std::uint8_t>(byte));
+  }
+}
+
 std::optional<Bytes> MessageStream::take_message() {
   if (received_.size() < 2) return std::nullopt;
   const std::size_t size = std::size_t{received_[0]} << 8 | received_[1];

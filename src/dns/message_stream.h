@@ -6,6 +6,7 @@
 
 #include "base/asio.h"
 #include "flow/worker.h"
+#include "outbound/dialer.h"
 #include "wire/dns.h"
 
 namespace hairpin::dns {
@@ -13,8 +14,7 @@ namespace hairpin::dns {
 /// For one thread. Held by whoever reads; what is to be written keeps it until it is.
 class MessageStream : public std::enable_shared_from_this<MessageStream> {
  public:
-  MessageStream(Worker& worker, Descriptor socket, Bytes early = {})
-      : worker_(worker), socket_(std::move(socket)), received_(std::move(early)) {}
+  MessageStream(Worker& worker, outbound::Connection connection);
 
   /// The next message. ETIMEDOUT: there was none for as long as `idle`; it may be tried again.
   Task<Result<Bytes>> receive(Clock::duration idle);
@@ -34,7 +34,8 @@ class MessageStream : public std::enable_shared_from_this<MessageStream> {
   Task<> write_all();
 
   Worker& worker_;
-  Descriptor socket_;
+  outbound::Connection connection_;
+  Descriptor& socket_ = connection_.socket;
   Bytes received_;
   Bytes unsent_;
   bool writing_ = false;

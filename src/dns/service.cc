@@ -12,14 +12,16 @@ namespace hairpin::dns {
 namespace {
 
 /// Before a question is given up. Clients ask again after five seconds, and join those who wait.
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatience = std::chrono::seconds(8);
 /// As sing-box.
 constexpr std::uint32_t kFakeTtl = 600;
 constexpr std::uint32_t kHostsTtl = 600;
 
-std::size_t index_of(const std::vector<config::DnsServer>& servers, const std::string& tag) {
+std::optional<std::size_t> find(const std::vector<config::DnsServer>& servers,
+                                const std::string& tag) {
   const auto found = std::ranges::find(servers, tag, &config::DnsServer::tag);
-  return found == servers.end() ? 0 : static_cast<std::size_t>(found - servers.begin());
+  if (tag.empty() || found == servers.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - servers.begin());
 }
 
 /// Stands for a server that cannot be asked; why not has been said.
@@ -36,21 +38,21 @@ bool asks_address(const Query& query) {
 
 }  // namespace
 
-Rules::Rules(const config::Config& config) {
-  const auto find = [&config](const std::string& tag) -> std::shared_ptr<const rule::CompiledSet> {
+Rules::Rules(const config::Config& config, std::uint64_t epoch) : epoch_(epoch) {
+  const auto find_set =
+      [&config](const std::string& tag) -> std::shared_ptr<const rule::CompiledSet> {
     const auto found = std::ranges::find(config.route.rule_sets, tag, &config::RuleSet::tag);
     return found == config.route.rule_sets.end() ? nullptr : found->rules;
   };
   for (const config::DnsRule& rule : config.dns.rules) {
-    Compiled compiled{rule::CompiledRule(rule.rule, find), false, 0};
-    const bool routes = rule.action == config::DnsAction::route;
-    compiled.about_answer = routes && (rule.ip_accept_any || compiled.rule.needs().addresses);
-    compiled.server = index_of(config.dns.servers, rule.server);
+    Compiled compiled{rule::CompiledRule(rule.rule, find_set), false, 0};
+    compiled.about_answer = rule.ip_accept_any || compiled.rule.needs().addresses;
+    compiled.server = dns::find(config.dns.servers, rule.server).value_or(0);
     asks_process_ |= compiled.rule.needs().process;
     rules_.push_back(std::move(compiled));
   }
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
-  if (!config.dns.final.empty()) final_ = index_of(config.dns.servers, config.dns.final);
+  final_ = dns::find(config.dns.servers, config.dns.final).value_or(0);
 }
 
 Service::Service(Worker& worker, std::shared_ptr<Store> store, std::shared_ptr<const Rules> rules,
@@ -116,8 +118,8 @@ Service::Server Service::make_server(
     config::Tls offered = https->tls;
     offered.alpn = {"h2"};
     Remote to = secured(https->server, offered);
-    const std::string& host =
-        offered.server_name.empty() ? https->server.host : offered.server_name;
+    std::string host = offered.server_name.empty() ? https->server.host : offered.server_name;
+    if (host.find(':') != std::string::npos) host = "[" + host + "]";
     const std::string port =
         https->server.port == 443 ? "" : ":" + std::to_string(https->server.port);
     if (to.tls) {
@@ -137,6 +139,7 @@ rule::Facts Service::facts_of(const Query& query, const Asker& asker,
   if (query.question.type == kA) facts.ip_version = Family::v4;
   if (query.question.type == kAaaa) facts.ip_version = Family::v6;
   facts.has_address = false;
+  facts.network = rule::Network::udp;
   if (asker.flow != nullptr) {
     facts.network = asker.flow->network;
     facts.source = asker.flow->client;
@@ -154,15 +157,18 @@ Service::Step Service::next(const Query& query, const Asker& asker, Progress& pr
   facts.before_answer = true;
   for (; progress.rule < rules_->rules_.size(); ++progress.rule) {
     const Rules::Compiled& compiled = rules_->rules_[progress.rule];
-    if (!compiled.rule.matches(facts)) continue;
     const config::DnsRule& rule = dns_.rules[progress.rule];
-    const config::DnsOptions before = progress.options;
+    const bool routes = rule.action == config::DnsAction::route;
+    // Only a server has an answer, and only these have addresses.
+    if (compiled.about_answer && (!routes || !asks_address(query))) continue;
+    if (!compiled.rule.matches(facts)) continue;
+    progress.declined = progress.options;
     progress.options.disable_cache |= rule.options.disable_cache;
     if (rule.options.rewrite_ttl) progress.options.rewrite_ttl = rule.options.rewrite_ttl;
     if (rule.options.strategy) progress.options.strategy = rule.options.strategy;
     switch (rule.action) {
       case config::DnsAction::options:
-        continue;
+        continue;  // they stay
       case config::DnsAction::reject:
         return Step::reject;
       case config::DnsAction::drop:
@@ -174,7 +180,7 @@ Service::Step Service::next(const Query& query, const Asker& asker, Progress& pr
     }
     const bool fake = servers_[compiled.server].kind == Server::Kind::fake;
     if (fake && asker.flow == nullptr) {  // its addresses lead back to us
-      progress.options = before;
+      progress.options = progress.declined;
       continue;
     }
     progress.server = compiled.server;
@@ -204,7 +210,7 @@ config::Strategy Service::strategy_of(const Progress& progress) const {
 
 std::string Service::key_of(const Query& query, std::size_t server) const {
   const Question& question = query.question;
-  std::string key = question.key();
+  std::string key = std::to_string(rules_->epoch_) + " " + question.key();
   key += static_cast<char>(question.type >> 8);
   key += static_cast<char>(question.type & 0xff);
   key += static_cast<char>((query.dnssec_ok ? 1 : 0) | (query.checking_disabled ? 2 : 0));
@@ -310,10 +316,15 @@ Task<Result<Service::Told>> Service::ask(const Query& query, const Progress& pro
   if (outcome && !progress.options.disable_cache) store_->keep(key, *outcome);
   if (!outcome) {
     worker_.counters.add(Count::dns_failed);
-    log::warn("dns: {} by server \"{}\" failed: {}", query.question.name(), server.tag,
-              outcome.error().text());
-    const auto failure = std::make_shared<const Answer>(make_answer(query.question, kServFail));
-    if (!progress.options.disable_cache) store_->keep(key, failure);
+    if (may_tell()) {
+      log::warn("dns: {} by server \"{}\" failed: {}", query.question.name(), server.tag,
+                outcome.error().text());
+    }
+    Answer failure = make_answer(query.question, kServFail);
+    failure.failed = true;
+    if (!progress.options.disable_cache) {
+      store_->keep(key, std::make_shared<const Answer>(std::move(failure)));
+    }
   }
   flight.land(outcome);
   if (!outcome) co_return outcome.error();
@@ -342,9 +353,25 @@ Answer Service::predefined(const Query& query, const Progress& progress) const {
                      said.extra);
 }
 
+/// Its rule was not fulfilled: the ones behind are asked, as if it had not been there.
+void Service::decline(Progress& progress) {
+  ++progress.rule;
+  progress.options = progress.declined;
+}
+
+bool Service::may_tell() {
+  constexpr auto kWindow = std::chrono::seconds(1);
+  constexpr unsigned kMost = 50;
+  if (const auto now = Clock::now(); now - telling_since_ > kWindow) {
+    telling_since_ = now;
+    told_ = 0;
+  }
+  return ++told_ <= kMost;
+}
+
 std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& asker,
                                              Progress& progress) {
-  for (;; ++progress.rule) {
+  for (;; decline(progress)) {
     switch (next(query, asker, progress)) {
       case Step::drop:
         return Bytes();
@@ -357,6 +384,7 @@ std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& as
     }
     const auto told = tell_at_once(query, progress);
     if (!told) return std::nullopt;
+    if (told->answer->failed) return fail(query, asker, kServFail);
     if (accepts(query, asker, progress, *told->answer)) {
       return finish(query, asker, progress, *told);
     }
@@ -371,15 +399,31 @@ Task<Bytes> Service::answer(const Query& query, const Asker& asker, Progress& pr
     if (accepts(query, asker, progress, *told->answer)) {
       co_return finish(query, asker, progress, *told);
     }
-    ++progress.rule;
+    decline(progress);
     if (auto now = answer_at_once(query, asker, progress)) co_return std::move(*now);
   }
 }
 
 // ---- for the program itself ---------------------------------------------------------------------
 
-Task<Service::Found> Service::addresses(const std::string& name, std::uint16_t type,
-                                        const std::size_t* server) {
+/// What has been found for one name, in both families at the same time.
+struct Service::Lookup {
+  std::string name;
+  std::optional<std::size_t> server;
+  config::Strategy strategy = config::Strategy::as_is;
+  std::vector<IpAddr> v4;
+  std::vector<IpAddr> v6;
+  std::optional<Error> error;
+  int waiting = 0;
+  Timer* timer = nullptr;
+};
+
+Task<Service::Found> Service::addresses(const Lookup& lookup, std::uint16_t type) {
+  const std::string& name = lookup.name;
+  const auto of_type = [type](std::vector<IpAddr> found) {
+    std::erase_if(found, [type](const IpAddr& one) { return one.is_v4() != (type == kA); });
+    return found;
+  };
   auto question = Question::of(name, type);
   if (!question) co_return Error{"it is no name"};
   Query query;
@@ -387,12 +431,13 @@ Task<Service::Found> Service::addresses(const std::string& name, std::uint16_t t
   query.recursion_desired = true;
   const Asker asker;
   Progress progress;
-  for (;; ++progress.rule) {
-    if (server != nullptr) {
-      progress.server = *server;
+  progress.options.strategy = lookup.strategy;
+  for (;; decline(progress)) {
+    if (lookup.server) {
+      progress.server = *lookup.server;
       progress.final = true;
     } else if (const Step step = next(query, asker, progress); step == Step::predefined) {
-      co_return predefined(query, progress).addresses;
+      co_return of_type(predefined(query, progress).addresses);
     } else if (step != Step::ask) {
       co_return Error{"a rule rejects it"};
     }
@@ -402,25 +447,15 @@ Task<Service::Found> Service::addresses(const std::string& name, std::uint16_t t
       if (!asked) co_return asked.error();
       told = std::move(*asked);
     }
-    if (accepts(query, asker, progress, *told->answer)) co_return told->answer->addresses;
+    if (told->answer->failed) co_return Error{"no server has answered"};
+    if (accepts(query, asker, progress, *told->answer)) co_return of_type(told->answer->addresses);
   }
 }
-
-/// What has been found for one name, in both families at the same time.
-struct Service::Lookup {
-  std::string name;
-  std::optional<std::size_t> server;
-  std::vector<IpAddr> v4;
-  std::vector<IpAddr> v6;
-  std::optional<Error> error;
-  int waiting = 0;
-  Timer* timer = nullptr;
-};
 
 Task<> Service::look_up_one(std::shared_ptr<Lookup> lookup, std::uint16_t type) {
   const auto self = shared_from_this();
   ++lookup->waiting;
-  auto found = co_await addresses(lookup->name, type, lookup->server ? &*lookup->server : nullptr);
+  auto found = co_await addresses(*lookup, type);
   if (found) {
     (type == kA ? lookup->v4 : lookup->v6) = std::move(*found);
   } else {
@@ -435,7 +470,10 @@ Task<Addresses> Service::lookup(const std::string& name, const config::DomainRes
   const config::Strategy strategy = resolver.strategy.value_or(dns_.strategy);
   const auto state = std::make_shared<Lookup>();
   state->name = name;
-  if (!resolver.server.empty()) state->server = index_of(dns_.servers, resolver.server);
+  state->strategy = strategy;
+  // A tag that is not known is one of a configuration before: whoever is asked by rules will do.
+  state->server = find(dns_.servers, resolver.server);
+  if (state->server && servers_[*state->server].kind == Server::Kind::fake) state->server.reset();
   if (strategy != config::Strategy::ipv6_only) {
     asio::co_spawn(worker_.executor(), look_up_one(state, kA), asio::detached);
   }

@@ -34,7 +34,8 @@ namespace hairpin::dns {
 /// The rules of a configuration, compiled. Shared by all workers.
 class Rules {
  public:
-  explicit Rules(const config::Config& config);
+  /// `epoch` is Store::configure's.
+  Rules(const config::Config& config, std::uint64_t epoch);
   bool asks_process() const { return asks_process_; }
 
  private:
@@ -48,6 +49,7 @@ class Rules {
   std::vector<std::string> inbounds_;
   std::size_t final_ = 0;
   bool asks_process_ = false;
+  std::uint64_t epoch_;
 };
 
 /// Who asks. A null `flow` is the program itself.
@@ -70,6 +72,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
     std::size_t server = 0;  ///< That is to be asked.
     bool final = false;      ///< No rule said so.
     config::DnsOptions options;
+    config::DnsOptions declined;  ///< What they were before the rule that asks.
   };
   /// The answer, where nobody has to be waited for; empty bytes are silence.
   std::optional<Bytes> answer_at_once(const Query& query, const Asker& asker, Progress& progress);
@@ -99,6 +102,8 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   std::optional<Told> tell_at_once(const Query& query, const Progress& progress);
   Task<Result<Told>> ask(const Query& query, const Progress& progress);
   Bytes finish(const Query& query, const Asker& asker, const Progress& progress, const Told& told);
+  static void decline(Progress& progress);
+  bool may_tell();
   Answer predefined(const Query& query, const Progress& progress) const;
   Bytes fail(const Query& query, const Asker& asker, Rcode rcode) const;
   std::string key_of(const Query& query, std::size_t server) const;
@@ -109,7 +114,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   using Found = Result<std::vector<IpAddr>>;
   struct Lookup;
   /// Of one type; by rules, unless a server is given.
-  Task<Found> addresses(const std::string& name, std::uint16_t type, const std::size_t* server);
+  Task<Found> addresses(const Lookup& lookup, std::uint16_t type);
   Task<> look_up_one(std::shared_ptr<Lookup> lookup, std::uint16_t type);
 
   Worker& worker_;
@@ -117,6 +122,8 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   std::shared_ptr<const Rules> rules_;
   config::Dns dns_;
   std::vector<Server> servers_;
+  Clock::time_point telling_since_;
+  unsigned told_ = 0;  ///< Since then.
 };
 
 }  // namespace hairpin::dns

@@ -22,41 +22,16 @@ std::uint64_t seconds() {
   return static_cast<std::uint64_t>(awake.count() + platform::time_asleep()) / 1000;
 }
 
-std::string text_of(const config::Dial& dial) {
-  return dial.bind_interface + "|" +
-         std::to_string(dial.routing_mark ? dial.routing_mark->value() : 0) + "|" +
-         dial.domain_resolver.server;
+std::string text_of(const config::DnsFakeIp& kind) {
+  return (kind.inet4_range ? kind.inet4_range->text() : "") + " " +
+         (kind.inet6_range ? kind.inet6_range->text() : "");
 }
-
-struct Describe {
-  std::string operator()(const config::DnsUdp& kind) const { return "udp " + text(kind.server); }
-  std::string operator()(const config::DnsTcp& kind) const { return "tcp " + text(kind.server); }
-  std::string operator()(const config::DnsTls& kind) const { return "tls " + text(kind.server); }
-  std::string operator()(const config::DnsHttps& kind) const {
-    return "https " + text(kind.server) + kind.path;
-  }
-  std::string operator()(const config::DnsLocal&) const { return "local"; }
-  std::string operator()(const config::DnsHosts&) const { return "hosts"; }
-  std::string operator()(const config::DnsFakeIp& kind) const {
-    return "fakeip " + (kind.inet4_range ? kind.inet4_range->text() : "") + " " +
-           (kind.inet6_range ? kind.inet6_range->text() : "");
-  }
-  static std::string text(const config::Server& server) {
-    return server.host + " " + std::to_string(server.port);
-  }
-};
 
 }  // namespace
 
-void Store::configure(const config::Dns& dns, const config::CacheFile& file) {
+std::uint64_t Store::configure(const config::Dns& dns, const config::CacheFile& file) {
   const std::lock_guard lock(mutex_);
-  std::string settings;
-  for (const config::DnsServer& server : dns.servers) {
-    settings += server.tag + " " + server.detour + " " + text_of(server.dial) + " " +
-                std::visit(Describe(), server.kind) + "\n";
-  }
-  if (settings != configured_) cache_.clear();
-  configured_ = std::move(settings);
+  cache_.clear();
   cache_.set_capacity(dns.disable_cache ? 0 : dns.cache_capacity);
   disable_expire_ = dns.disable_expire;
   reverse_mapping_ = dns.reverse_mapping;
@@ -65,6 +40,7 @@ void Store::configure(const config::Dns& dns, const config::CacheFile& file) {
     by_use_.clear();
   }
   set_fake_pool(dns, file);
+  return ++epoch_;
 }
 
 void Store::set_fake_pool(const config::Dns& dns, const config::CacheFile& file) {
@@ -73,14 +49,17 @@ void Store::set_fake_pool(const config::Dns& dns, const config::CacheFile& file)
     if (const auto* fake = std::get_if<config::DnsFakeIp>(&server.kind)) wanted = fake;
   }
   const std::string path = file.enabled && file.store_fakeip ? file.path : "";
-  const std::string settings = wanted == nullptr ? "" : Describe()(*wanted) + " " + path;
-  if (settings == pool_settings_) return;
-  pool_settings_ = settings;
-  pool_.reset();
+  const std::string ranges = wanted == nullptr ? "" : text_of(*wanted);
+  if (ranges == pool_ranges_ && path == pool_path_) return;
+  const bool same_pool = ranges == pool_ranges_ && pool_;
+  pool_ranges_ = ranges;
+  pool_path_ = path;
+  if (!same_pool) pool_.reset();
   if (wanted == nullptr) return;
-  pool_ = std::make_unique<FakePool>(wanted->inet4_range, wanted->inet6_range);
-  if (path.empty()) return;
-  if (auto opened = pool_->open(path); !opened) {
+  if (!pool_) pool_ = std::make_unique<FakePool>(wanted->inet4_range, wanted->inet6_range);
+  // Clients use addresses that they have been told: those stay whatever the file says.
+  const auto opened = same_pool ? pool_->keep_in(path) : pool_->open(path);
+  if (!opened) {
     log::error("fake addresses will not survive a restart: {}", opened.error().text());
   }
 }

@@ -24,8 +24,9 @@ using Landed = std::function<void(const Outcome&)>;
 /// For any thread.
 class Store {
  public:
-  /// Answers of servers that are configured otherwise than before are forgotten.
-  void configure(const config::Dns& dns, const config::CacheFile& file);
+  /// All answers are forgotten: servers may be others now, under the same tags. Returns a number
+  /// for keys, so that those who still go by the old configuration do not meet the new one's.
+  std::uint64_t configure(const config::Dns& dns, const config::CacheFile& file);
   /// Nobody is told anything any more.
   void close();
 
@@ -61,14 +62,15 @@ class Store {
   void set_fake_pool(const config::Dns& dns, const config::CacheFile& file);
 
   std::mutex mutex_;
-  std::string configured_;  ///< What the cache was filled under.
+  std::uint64_t epoch_ = 0;
   bool disable_expire_ = false;
   bool reverse_mapping_ = false;
   Cache cache_{4096};
   std::unordered_map<std::string, std::vector<Landed>> flights_;
   std::list<IpAddr> by_use_;  ///< The one that was told last stands first.
   std::unordered_map<IpAddr, Known, AddressHash> names_;
-  std::string pool_settings_;
+  std::string pool_ranges_;
+  std::string pool_path_;
   std::unique_ptr<FakePool> pool_;
   bool closed_ = false;
 };

@@ -13,6 +13,7 @@ namespace {
 constexpr auto kFirstPatience = std::chrono::milliseconds(1000);
 /// A connection that nobody has used for so long is closed.
 constexpr auto kIdle = std::chrono::seconds(30);
+constexpr auto kKeptPatience = std::chrono::seconds(3);
 /// A path's port is used for no more questions than this, and no longer: who sends forged answers
 /// has to guess it anew (RFC 5452, section 9.2).
 constexpr unsigned kQuestionsPerPath = 64;
@@ -36,9 +37,8 @@ std::uint16_t Pending::add(Waiting& waiting) {
 void Pending::deliver(View message) {
   if (message.size() < kHeader) return;
   const auto found = waiting_.find(id_of(message));
-  if (found == waiting_.end() || !answers(message, found->second->question)) return;
-  found->second->take(message);
-  waiting_.erase(found);
+  if (found == waiting_.end() || found->second->answer) return;
+  if (answers(message, found->second->question)) found->second->take(message);
 }
 
 void Pending::wake_all() {
@@ -47,7 +47,34 @@ void Pending::wake_all() {
 
 // ---- over a stream ------------------------------------------------------------------------------
 
-Task<Result<Opener::Opened>> Opener::open(Clock::duration patience) {
+/// Others wait as long as it lives.
+struct Opener::Turn {
+  explicit Turn(Opener& of) : opener(of) { opener.opening_ = true; }
+  ~Turn() {
+    opener.opening_ = false;
+    for (Timer* timer : opener.awaiting_) timer->cancel();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  Opener& opener;
+};
+
+Task<Result<std::optional<Opener::Opened>>> Opener::open(Clock::duration patience) {
+  if (opening_) {
+    Timer timer(worker_.executor());
+    timer.expires_after(patience);
+    const auto place = awaiting_.insert(awaiting_.end(), &timer);
+    (void)co_await timer.async_wait(kAsTuple);
+    awaiting_.erase(place);
+    co_return std::nullopt;
+  }
+  const Turn turn(*this);
+  auto opened = co_await connect(patience);
+  if (!opened) co_return opened.error();
+  co_return std::optional<Opened>(std::move(*opened));
+}
+
+Task<Result<Opener::Opened>> Opener::connect(Clock::duration patience) {
   auto connection = co_await remote_.through->connect(remote_.target);
   if (!connection) co_return connection.error();
   std::string alpn;
@@ -58,42 +85,30 @@ Task<Result<Opener::Opened>> Opener::open(Clock::duration patience) {
     connection = std::move(secured->connection);
     alpn = std::move(secured->alpn);
   }
-  Bytes received(connection->early.size());
-  std::ranges::transform(connection->early, received.begin(),
-                         [](std::byte byte) { return std::to_integer<std::uint8_t>(byte); });
-  co_return Opened{
-      std::make_shared<MessageStream>(worker_, std::move(connection->socket), std::move(received)),
-      std::move(alpn)};
+  co_return Opened{std::make_shared<MessageStream>(worker_, std::move(*connection)),
+                   std::move(alpn)};
 }
 
 Task<Result<std::shared_ptr<StreamUpstream::Link>>> StreamUpstream::connected(
     Clock::duration patience) {
-  const bool waits = connecting_;
-  if (waits) {
-    Timer timer(worker_.executor());
-    timer.expires_after(patience);
-    const auto place = awaiting_.insert(awaiting_.end(), &timer);
-    (void)co_await timer.async_wait(kAsTuple);
-    awaiting_.erase(place);
+  if (!link_ || link_->broken || link_->pending.full()) {
+    auto opened = co_await opener_.open(patience);
+    if (!opened) co_return opened.error();
+    if (*opened) {
+      link_ = std::make_shared<Link>();
+      link_->stream = std::move((*opened)->stream);
+      asio::co_spawn(worker_.executor(), read(link_), asio::detached);
+    }
   }
-  if (link_ && !link_->broken && !link_->pending.full()) co_return link_;
-  if (waits) co_return Error{"connect " + opener_.target().text(), ECONNABORTED};
-  connecting_ = true;
-  auto opened = co_await opener_.open(patience);
-  connecting_ = false;
-  if (opened) {
-    link_ = std::make_shared<Link>(Link{std::move(opened->stream), {}, false});
-    asio::co_spawn(worker_.executor(), read(link_), asio::detached);
-  }
-  for (Timer* timer : awaiting_) timer->cancel();
-  if (!opened) co_return opened.error();
-  co_return link_;
+  if (link_ && !link_->broken) co_return link_;
+  co_return Error{"connect " + opener_.target().text(), ECONNABORTED};
 }
 
 Task<> StreamUpstream::read(std::shared_ptr<Link> link) {
   for (;;) {
     auto message = co_await link->stream->receive(kIdle);
     if (message) {
+      link->heard = Clock::now();
       link->pending.deliver(*message);
       continue;
     }
@@ -109,18 +124,24 @@ Task<Result<Bytes>> StreamUpstream::exchange(const Query& query, Clock::duration
   const auto until = Clock::now() + patience;
   // A connection that was kept may have been closed by the server meanwhile: that is no failure.
   for (int attempt = 0; attempt < 2; ++attempt) {
-    const bool kept = link_ && !link_->broken;
-    const auto connected_to = co_await connected(until - Clock::now());
-    if (!connected_to) co_return connected_to.error();
-    Link& link = **connected_to;
+    const bool kept = attempt == 0 && link_ && !link_->broken;
+    const auto found = co_await connected(until - Clock::now());
+    if (!found) co_return found.error();
+    const std::shared_ptr<Link> link = *found;
     Waiting waiting(worker_.executor(), query.question);
-    const std::uint16_t id = link.pending.add(waiting);
-    link.stream->send(write_query(query, id, true));
-    waiting.timer.expires_at(until);
-    if (link.stream->is_open()) (void)co_await waiting.timer.async_wait(kAsTuple);
-    link.pending.remove(id);
+    const Pending::Seat seat(link->pending, waiting);
+    const auto asked = Clock::now();
+    link->stream->send(write_query(query, seat.id(), true));
+    // One that was kept may lead nowhere by now: there must be time left for another.
+    waiting.timer.expires_at(kept ? std::min<Clock::time_point>(until, asked + kKeptPatience)
+                                  : until);
+    if (link->stream->is_open()) (void)co_await waiting.timer.async_wait(kAsTuple);
     if (waiting.answer) co_return std::move(*waiting.answer);
-    if (!link.broken || !kept) break;
+    if (!link->broken && link->heard < asked) {
+      link->broken = true;
+      link->stream->close();
+    }
+    if (!kept) break;
   }
   if (Clock::now() >= until) co_return Error{"ask " + opener_.target().text(), ETIMEDOUT};
   co_return Error{opener_.target().text() + " closed the connection"};
@@ -138,6 +159,7 @@ struct UdpUpstream::Path final : outbound::UdpSink {
       pending.deliver({reinterpret_cast<const std::uint8_t*>(datagram.data()), datagram.size()});
     }
   }
+  void reached(const Target& /*target*/, const Endpoint& real) override { server.endpoint = real; }
   void failed(const Error& error) override {
     failure = error;
     pending.wake_all();
@@ -177,10 +199,10 @@ Task<Result<Bytes>> UdpUpstream::exchange(const Query& query, Clock::duration pa
     if (!opened) co_return opened.error();
     const std::shared_ptr<Path> path = *opened;
     Waiting waiting(worker_.executor(), query.question);
-    const std::uint16_t id = path->pending.add(waiting);
+    const Pending::Seat seat(path->pending, waiting);
     Clock::duration step = kFirstPatience;
     while (!waiting.answer && !path->failure && Clock::now() < until) {
-      Bytes message = write_query(query, id, extended);
+      Bytes message = write_query(query, seat.id(), extended);
       const auto bytes = std::as_writable_bytes(std::span(message));
       path->path->send(remote_.target, platform::Burst::single(bytes, 0, bytes.size()));
       waiting.timer.expires_at(std::min(until, Clock::now() + step));
@@ -188,7 +210,6 @@ Task<Result<Bytes>> UdpUpstream::exchange(const Query& query, Clock::duration pa
       if (path->failure) break;
       (void)co_await waiting.timer.async_wait(kAsTuple);
     }
-    path->pending.remove(id);
     if (path->failure) {
       if (attempt == 0) continue;
       co_return *path->failure;

@@ -1,6 +1,7 @@
 // Servers that are asked over a network.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -45,8 +46,19 @@ struct Waiting {
 /// By the number that the question was given.
 class Pending {
  public:
-  std::uint16_t add(Waiting& waiting);
-  void remove(std::uint16_t id) { waiting_.erase(id); }
+  /// A number, as long as it lives.
+  class Seat {
+   public:
+    Seat(Pending& pending, Waiting& waiting) : pending_(pending), id_(pending.add(waiting)) {}
+    ~Seat() { pending_.waiting_.erase(id_); }
+    Seat(const Seat&) = delete;
+    Seat& operator=(const Seat&) = delete;
+    std::uint16_t id() const { return id_; }
+
+   private:
+    Pending& pending_;
+    std::uint16_t id_;
+  };
   /// Gives a message to whom it answers; what answers nobody is ignored.
   void deliver(View message);
   void wake_all();
@@ -54,6 +66,8 @@ class Pending {
   bool full() const { return waiting_.size() >= 4096; }
 
  private:
+  std::uint16_t add(Waiting& waiting);
+
   std::unordered_map<std::uint16_t, Waiting*> waiting_;
 };
 
@@ -73,12 +87,18 @@ class Opener {
     std::shared_ptr<MessageStream> stream;
     std::string alpn;  ///< That the server chose; empty: none.
   };
-  Task<Result<Opened>> open(Clock::duration patience);
+  /// One at a time. Empty: somebody else has opened one, or has failed to, meanwhile.
+  Task<Result<std::optional<Opened>>> open(Clock::duration patience);
   const Target& target() const { return remote_.target; }
 
  private:
+  struct Turn;
+  Task<Result<Opened>> connect(Clock::duration patience);
+
   Worker& worker_;
   Remote remote_;
+  bool opening_ = false;
+  std::list<Timer*> awaiting_;
 };
 
 /// Over TCP (RFC 7766) or TLS (RFC 7858): one connection for all questions, kept for a while.
@@ -92,6 +112,7 @@ class StreamUpstream final : public Upstream {
   struct Link {
     std::shared_ptr<MessageStream> stream;
     Pending pending;
+    Clock::time_point heard = Clock::now();  ///< Anything.
     bool broken = false;
   };
   Task<Result<std::shared_ptr<Link>>> connected(Clock::duration patience);
@@ -100,8 +121,6 @@ class StreamUpstream final : public Upstream {
   Worker& worker_;
   Opener opener_;
   std::shared_ptr<Link> link_;
-  bool connecting_ = false;
-  std::list<Timer*> awaiting_;  ///< That it is connected, or not.
 };
 
 /// Over UDP; what does not fit is asked for again over TCP.

@@ -14,6 +14,8 @@ namespace {
 
 /// Datagrams that wait for the address of one name.
 constexpr std::size_t kMaxQueued = 64;
+constexpr std::size_t kMaxNames = 256;
+constexpr auto kKeepNames = std::chrono::seconds(60);
 
 /// One unconnected socket per family, opened when a destination of that family is first used; where
 /// the uplink is followed, one more for destinations that are left to routing. A socket that is
@@ -29,6 +31,7 @@ class DirectPath final : public UdpPath {
 
   void send(const Target& target, const platform::Burst& burst) override {
     if (target.has_address()) return state_->send(target.endpoint, burst);
+    state_->forget_old();
     State::Name& name = state_->names[target.name];
     if (name.address) return state_->send({*name.address, target.endpoint.port}, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
@@ -65,6 +68,13 @@ class DirectPath final : public UdpPath {
       socket->send({}, burst, &to);
     }
 
+    /// Names move, and an association may live for days.
+    void forget_old() {
+      if (Clock::now() < forget_at && names.size() < kMaxNames) return;
+      forget_at = Clock::now() + kKeepNames;
+      std::erase_if(names, [](const auto& name) { return !name.second.asking; });
+    }
+
     struct Bound {
       std::optional<UdpSocket> socket;
       std::string interface;
@@ -80,6 +90,7 @@ class DirectPath final : public UdpPath {
     bool closed = false;
     std::array<Bound, 4> sockets;
     std::unordered_map<std::string, Name> names;
+    Clock::time_point forget_at = Clock::now() + kKeepNames;
   };
 
   static Task<> look_up(std::shared_ptr<State> state, std::string host) {

@@ -251,6 +251,9 @@ CompiledRule::States CompiledRule::match(const Facts& facts, State base,
   // Where nothing is asked there is nothing to invert.
   if (parts_->kind == Rule::Kind::conditions && parts_->empty)
     return static_cast<States>(1U << base);
+  // An inverted rule on addresses may hold, whatever else it says, until they are known.
+  if (parts_->invert && facts.before_answer && needs_.addresses)
+    return static_cast<States>(1U << base);
   // What holds outside must not make an inverted rule fail.
   const State from = parts_->invert ? State{0} : base;
   const States states = parts_->kind == Rule::Kind::conditions

@@ -411,7 +411,7 @@ Result<Answer> parse_answer(View message, const Question& question) {
   }
   auto answer = builder.finish(question, rcode);
   if (!answer) return answer;
-  const bool settled = any || (told && (rcode == kNoError || rcode == kNxDomain));
+  const bool settled = (any || told) && (rcode == kNoError || rcode == kNxDomain);
   answer->ttl = settled ? ttl : 0;
   answer->authentic = (word(message, 2) & kAuthentic) != 0;
   answer->addresses = std::move(addresses);

@@ -82,6 +82,7 @@ struct Answer {
   std::uint32_t ttl = 0;              ///< Seconds that it may be kept; 0: not at all.
   std::uint8_t rcode = kNoError;
   bool authentic = false;
+  bool failed = false;            ///< Nobody has answered: this is what is said instead.
   std::vector<IpAddr> addresses;  ///< Of the name that was asked for, in the answer's order.
 };
 

@@ -63,7 +63,7 @@ class DnsTest(LabTest):
         return process
 
     def dig(self, *words, server=OTHER4, ns="client", check=True):
-        got = self.lab.run(ns, "dig", f"@{server}", "+time=8", "+tries=1", *words, check=False)
+        got = self.lab.run(ns, "dig", f"@{server}", "+time=12", "+tries=1", *words, check=False)
         if check:
             self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
         return got.stdout
