@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -13,12 +14,30 @@
 
 namespace hairpin::outbound {
 
-/// A connected TCP socket of ours.
+/// What both ends of a socket pair tell each other beside the bytes: it has no RST. For one thread.
+struct Resets {
+  bool by_user = false;    ///< Who was given the connection has broken it off.
+  bool by_remote = false;  ///< What was behind it has.
+};
+
+/// A connected stream: a TCP socket of ours, or the near end of a socket pair that somebody reads
+/// and writes (TLS). Both are read, written, shut down and waited for alike.
 struct Connection {
   Descriptor socket;
   LoopGuard::Entry guard;
   /// What the remote sent right behind a proxy's last message: the first bytes for the client.
   std::vector<std::byte> early;
+  std::shared_ptr<Resets> resets = {};  ///< Null: a TCP socket, which knows by itself.
+
+  /// Makes closing it a reset.
+  void reset_on_close() {
+    if (resets)
+      resets->by_user = true;
+    else
+      platform::reset_on_close(socket.native_handle());
+  }
+  /// What looks like the end of the stream is not its end.
+  bool was_reset() const { return resets && resets->by_remote; }
 };
 
 /// How sockets of one outbound are opened.

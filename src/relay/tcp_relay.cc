@@ -107,6 +107,7 @@ TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
   if (got < 0) return would_block(errno) ? Step::wait_read : Step::failed;
   last_activity_ = Clock::now();
   if (got == 0) {
+    if (broken_off(half)) return Step::failed;
     half.source_ended = true;
     return Step::again;
   }
@@ -151,6 +152,10 @@ TcpRelay::Step TcpRelay::end_half(Half& half) {
   return Step::ended;
 }
 
+bool TcpRelay::broken_off(const Half& half) const {
+  return &half == &down_ && server_.was_reset();
+}
+
 void TcpRelay::give_back_pipe(Half& half) {
   if (!half.pipe) return;
   worker_.pipes.release(std::move(*half.pipe));
@@ -176,7 +181,9 @@ void TcpRelay::watch_for_reset(Half& half) {
                                           &half](const boost::system::error_code& ec) {
     if (ec || self->finished_) return;
     half.watched = false;
-    if (platform::take_socket_error(half.from.native_handle()) != 0) self->finish(Ending::reset);
+    if (platform::take_socket_error(half.from.native_handle()) != 0 || self->broken_off(half)) {
+      self->finish(Ending::reset);
+    }
   });
 }
 
@@ -193,7 +200,7 @@ void TcpRelay::finish(Ending ending) {
   if (ending == Ending::idle) worker_.counters.add(Count::tcp_idle_timeout);
   if (ending != Ending::closed) {
     platform::reset_on_close(client_.native_handle());
-    platform::reset_on_close(server_.socket.native_handle());
+    server_.reset_on_close();
   }
   boost::system::error_code ignored;
   client_.close(ignored);

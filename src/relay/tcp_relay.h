@@ -81,6 +81,8 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   Step end_half(Half& half);
   void wait(Half& half, Wait::wait_type what);
   void watch_for_reset(Half& half);
+  /// The server's stream has not ended, but is no socket that could say so.
+  bool broken_off(const Half& half) const;
   void give_back_pipe(Half& half);
   void finish(Ending ending);
 
