@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/command_line.h"
 #include "config/parse.h"
+#include "config/parse_outbounds.h"
 #include "config/rule_set.h"
 #include "flow/flow.h"
 #include "sniff/sniff.h"
@@ -54,6 +55,7 @@ std::optional<config::Config> load(const cli::Source& source) {
   }
   if (config) {
     config::load_rule_sets(*config, problems);
+    config::load_certificates(*config, problems);
     if (!problems.empty()) config.reset();
   }
   for (const config::Problem& problem : problems) {

@@ -49,8 +49,8 @@ void add_interface_options(po::options_description& options) {
   using Texts = std::vector<std::string>;
   options.add_options()(
       "proxy", named<std::string>("URL"),
-      "send flows through socks5://[USER:PASS@]HOST[:PORT] or http://…, or to direct:// (default) "
-      "or block://")(
+      "send flows through socks5://[USER:PASS@]HOST[:PORT], http://… or https://…, or to direct:// "
+      "(default) or block://")(
       "address", named<Texts>("PREFIX")->composing(),
       "address of the interface; may be given several times (default 172.18.0.1/30 and "
       "fdfe:dcba:9876::1/126)")("mtu", named<unsigned>("BYTES"),

@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "base/strong.h"
+#include "config/tls.h"
 #include "rule/matcher.h"
 #include "rule/rule.h"
 #include "sniff/sniff.h"
@@ -137,6 +138,7 @@ struct Http {
   Server server;
   std::string username;
   std::string password;
+  Tls tls;
 
   friend bool operator==(const Http&, const Http&) = default;
 };

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "config/json.h"
+#include "config/reader.h"
 
 namespace hairpin::config {
 
@@ -15,12 +16,7 @@ namespace hairpin::config {
 std::optional<Config> parse(std::string_view text, Problems& problems);
 std::optional<Config> parse_value(const nlohmann::json& json, Problems& problems);
 
-/// One line of the table that the parser works from: the manual page is held against it.
-struct FieldInfo {
-  std::string object;  ///< "inbounds", "outbounds, socks", …
-  std::string name;
-  std::string expects;  ///< "a duration such as \"5m\"", …
-};
+/// The tables that the parser works from: the manual page is held against them.
 std::vector<FieldInfo> all_fields();
 
 /// A mark: "0x2024", "8228".

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,6 +79,25 @@ struct Field {
   void (*read)(const Reader&, T&);
 };
 
+/// Of "type", which is read before, to choose the table.
+template <class T>
+void ignore_type(const Reader&, T&) {}
+
+/// One line of a table, for people.
+struct FieldInfo {
+  std::string object;  ///< "inbounds", "outbounds, socks", …
+  std::string name;
+  std::string expects;  ///< "a duration such as \"5m\"", …
+};
+
+template <class T>
+void list_fields(std::vector<FieldInfo>& all, const char* object,
+                 std::span<const Field<T>> fields) {
+  for (const Field<T>& field : fields) {
+    all.push_back({object, std::string(field.name), std::string(field.expects)});
+  }
+}
+
 /// The known name nearest to `name`; empty when none is near.
 std::string nearest(std::string_view name, std::span<const std::string_view> known);
 
@@ -115,6 +135,13 @@ void read_parts(const Reader& object, const Part<T>&... parts) {
     complain_unknown(object, key, names);
   }
 }
+
+/// The value of "type"; complains and is empty unless it is one of `known`.
+std::string read_type(const Reader& object, std::span<const std::string_view> known);
+
+/// Complains about a tag that nobody has. `what`: whose tags these are.
+void check_reference(Problems& problems, std::string where, const std::string& tag,
+                     const std::set<std::string>& tags, const char* what);
 
 template <class T>
 void read_object(const Reader& object, std::span<const Field<T>> fields, T& out) {

@@ -24,8 +24,21 @@ int status_errno(unsigned status) {
 
 }  // namespace
 
+Task<Result<Connection>> Http::reach_proxy() {
+  auto plain = co_await dial(worker_, settings_.server, options_);
+  if (!plain || !settings_.tls.enabled) co_return plain;
+  if (!tls_) {
+    auto made = TlsClient::make(settings_.tls, settings_.server.host);
+    if (!made) co_return made.error();
+    tls_ = std::move(*made);
+  }
+  auto secured = co_await start_tls(worker_, std::move(*plain), tls_, options_.connect_timeout);
+  if (!secured) co_return secured.error();
+  co_return std::move(secured->connection);
+}
+
 Task<Result<Connection>> Http::connect(Target to) {
-  auto connection = co_await dial(worker_, settings_.server, options_);
+  auto connection = co_await reach_proxy();
   if (!connection) co_return std::move(connection.error()).in("proxy");
   Handshake handshake(worker_, connection->socket, options_.connect_timeout);
   std::optional<http_connect::Credentials> credentials;

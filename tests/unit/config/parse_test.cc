@@ -355,6 +355,8 @@ TEST(ProxyUrl, Valid) {
           {"http://[::1]:3128",
            R"({"server":"::1","server_port":3128,"tag":"proxy","type":"http"})"},
           {"http://[::1]", R"({"server":"::1","server_port":8080,"tag":"proxy","type":"http"})"},
+          {"https://h",
+           R"({"server":"h","server_port":443,"tag":"proxy","tls":{"enabled":true},"type":"http"})"},
           {"http://u%40x:p%3aw@h",
            R"({"password":"p:w","server":"h","server_port":8080,"tag":"proxy","type":"http","username":"u@x"})"},
           {"socks5://u@h",

@@ -1,0 +1,99 @@
+// The ways out: what is read, and what is wrong with it.
+#include <gtest/gtest.h>
+
+#include "config/parse.h"
+#include "config/parse_outbounds.h"
+
+namespace hairpin::config {
+namespace {
+
+/// A configuration with these outbounds.
+std::string with(const std::string& outbounds) {
+  return R"({"inbounds": [{"type": "tun", "address": "172.18.0.1/30"}], "outbounds": [)" +
+         outbounds + "]}";
+}
+
+/// All problems as lines.
+std::string problems_of(const std::string& outbounds) {
+  Problems problems;
+  const auto config = parse(with(outbounds), problems);
+  EXPECT_EQ(config.has_value(), problems.empty());
+  std::string lines;
+  for (const Problem& problem : problems) lines += problem.where + ": " + problem.message + "\n";
+  return lines;
+}
+
+Config valid(const std::string& outbounds) {
+  Problems problems;
+  auto config = parse(with(outbounds), problems);
+  for (const Problem& problem : problems) ADD_FAILURE() << problem.where << ": " << problem.message;
+  return config.value_or(Config{});
+}
+
+/// Self-signed, for tests only.
+const std::string kCertificate =
+    "-----BEGIN CERTIFICATE-----\\n"
+    "MIIBhjCCASugAwIBAgIUW4v2SsrwAUbyyY0q8bTdJVbmaPYwCgYIKoZIzj0EAwIw\\n"
+    "FzEVMBMGA1UEAwwMdGVzdC5leGFtcGxlMCAXDTI2MTEyMTE4MzAyMVoYDzIxMjYx\\n"
+    "MDI4MTgzMDIxWjAXMRUwEwYDVQQDDAx0ZXN0LmV4YW1wbGUwWTATBgcqhkjOPQIB\\n"
+    "BggqhkjOPQMBBwNCAAQq2Onul31n3YjBzfl3rmg5953GpVQBTVXCY5MeluxVTOpT\\n"
+    "VwNkdt5pLJJ4OibnkYmtvDI6W9GKq5yLwu9nlOp8o1MwUTAdBgNVHQ4EFgQUmPFO\\n"
+    "NIuLN46y5+b1q5r9Oh/QvMAwHwYDVR0jBBgwFoAUmPFONIuLN46y5+b1q5r9Oh/Q\\n"
+    "vMAwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEA2ZfOW4mTlkMX\\n"
+    "Z54v9xHN4n1mQ0srDG5PhKlMM7PAAYQCIQDuvNmBXggS5YYoz4m8ydyGiyClVUyp\\n"
+    "j8PuRVaSKErhqw==\\n"
+    "-----END CERTIFICATE-----";
+
+struct Wrong {
+  const char* outbounds;
+  const char* problem;  ///< All of them.
+};
+
+const std::string kHttp = R"("type": "http", "server": "h.example", "server_port": 443)";
+
+TEST(Outbounds, Tls) {
+  const Config config =
+      valid(R"({)" + kHttp + R"(, "tls": {"enabled": true, "server_name": "n.example",
+      "insecure": false, "disable_sni": true, "alpn": ["h2", "http/1.1"], "min_version": "1.3",
+      "max_version": "1.3", "certificate": ")" +
+            kCertificate + R"("}}, {)" + kHttp + R"(,
+      "tls": {"enabled": true, "insecure": true, "alpn": "x"}}, {)" +
+            kHttp + R"(,
+      "tls": {"certificate_path": "/nonexistent"}})");
+  const Tls& tls = std::get<Http>(config.outbounds.at(0).kind).tls;
+  EXPECT_TRUE(tls.enabled);
+  EXPECT_EQ(tls.server_name, "n.example");
+  EXPECT_TRUE(tls.disable_sni);
+  EXPECT_EQ(tls.alpn, (std::vector<std::string>{"h2", "http/1.1"}));
+  EXPECT_EQ(tls.min_version, TlsVersion::v1_3);
+  EXPECT_NE(tls.certificate.find("BEGIN CERTIFICATE"), std::string::npos);
+  EXPECT_TRUE(std::get<Http>(config.outbounds.at(1).kind).tls.insecure);
+
+  Config missing = config;
+  Problems problems;
+  load_certificates(missing, problems);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].where, "outbounds[2].tls.certificate_path");
+}
+
+TEST(Outbounds, TlsWrong) {
+  for (const Wrong& row : {
+           Wrong{R"("min_version": "1.1")",
+                 "outbounds[0].tls.min_version: expected \"1.2\" or \"1.3\", got \"1.1\"\n"},
+           {R"("min_version": "1.3", "max_version": "1.2")",
+            "outbounds[0].tls: \"min_version\" is above \"max_version\"\n"},
+           {R"("alpn": "")", "outbounds[0].tls.alpn: a protocol has 1 to 255 bytes\n"},
+           {R"("certificate": "none")",
+            "outbounds[0].tls.certificate: expected certificates in PEM (\"-----BEGIN "
+            "CERTIFICATE-----\"), got \"none\"\n"},
+           {R"("insecure": true, "certificate_path": "/x")",
+            "outbounds[0].tls: \"insecure\" trusts everybody: it excludes certificates\n"},
+           {R"("server_nam": "x")",
+            "outbounds[0].tls.server_nam: unknown field; did you mean \"server_name\"?\n"},
+       }) {
+    EXPECT_EQ(problems_of("{" + kHttp + R"(, "tls": {)" + row.outbounds + "}}"), row.problem);
+  }
+}
+
+}  // namespace
+}  // namespace hairpin::config
