@@ -16,4 +16,9 @@ std::vector<Mark> marks_of(const Config& config) {
   return marks;
 }
 
+std::vector<std::string> references_of(const Outbound& outbound) {
+  if (!outbound.dial.detour.empty()) return {outbound.dial.detour};
+  return {};
+}
+
 }  // namespace hairpin::config

@@ -102,6 +102,7 @@ inline constexpr unsigned kMinMtu = 1280;  ///< RFC 8200, section 5.
 
 /// How an outbound opens its connections.
 struct Dial {
+  std::string detour;  ///< Tag of the outbound that they go through; empty: none.
   std::string bind_interface;
   std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
   Duration connect_timeout = std::chrono::seconds(5);
@@ -225,6 +226,9 @@ struct Config {
   std::vector<Outbound> outbounds;  ///< At least one; the first is the default.
   Route route;
 };
+
+/// Tags of the outbounds that this one goes through, or chooses from.
+std::vector<std::string> references_of(const Outbound& outbound);
 
 /// The marks of all outbound sockets, each once.
 std::vector<Mark> marks_of(const Config& config);

@@ -329,6 +329,7 @@ void check_whole(const Reader& root, const Config& config) {
   const bool all_parsed = given == root.value().end() || !given->is_array() || given->empty() ||
                           given->size() == config.outbounds.size();
   if (!all_parsed) return;
+  check_outbounds(problems, config, outbounds);
   check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
     const RouteRule& rule = config.route.rules[i];

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
+#include <set>
 
 #include "config/parse_tls.h"
 
@@ -54,7 +56,8 @@ inline constexpr std::array<Field<Typed<Kind>>, 3> kDialFields{{
 }};
 
 template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 4> kServerFields{{
+inline constexpr std::array<Field<Typed<Kind>>, 5> kServerFields{{
+    {"detour", "the tag of an outbound", into_dial<Kind, &Dial::detour>},
     {"server", "an address or a host name",
      [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.server.host); }},
     {"server_port", "a port",
@@ -126,6 +129,17 @@ void check_server(const Reader& reader, const Kind& kind) {
   }
 }
 
+/// Whoever goes through another outbound opens no sockets.
+template <class Kind>
+void check_detour(const Reader& reader, const Typed<Kind>& typed) {
+  if (typed.dial.detour.empty()) return;
+  for (const char* field : {"bind_interface", "routing_mark"}) {
+    if (reader.value().contains(field)) {
+      reader.member(field).complain("does nothing beside \"detour\", whose sockets are used");
+    }
+  }
+}
+
 template <class Kind>
 void read_as(const Reader& reader, Outbound& out) {
   Typed<Kind> typed;
@@ -134,6 +148,7 @@ void read_as(const Reader& reader, Outbound& out) {
   read_object<Typed<Kind>>(reader, fields, typed);
   if (reader.problems().size() == before) {
     if constexpr (requires { typed.kind.server; }) check_server(reader, typed.kind);
+    check_detour(reader, typed);
   }
   out = {std::move(typed.tag), std::move(typed.dial), std::move(typed.kind)};
 }
@@ -167,6 +182,54 @@ void read(const Reader& reader, Outbound& out) {
   for (const KindInfo& kind : kKinds) {
     if (kind.name == type) kind.read(reader, out);
   }
+}
+
+namespace {
+
+/// Walks from one outbound to those it refers to, and finds the way back.
+class Circles {
+ public:
+  explicit Circles(const Config& config) : config_(config) {
+    for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
+      if (!config.outbounds[i].tag.empty()) by_tag_.emplace(config.outbounds[i].tag, i);
+    }
+  }
+
+  void find(Problems& problems) {
+    for (std::size_t i = 0; i < config_.outbounds.size(); ++i) visit(i, problems);
+  }
+
+ private:
+  void visit(std::size_t index, Problems& problems) {
+    if (done_.contains(index)) return;
+    if (const auto begin = std::ranges::find(way_, index); begin != way_.end()) {
+      std::string chain;
+      for (auto it = begin; it != way_.end(); ++it) chain += config_.outbounds[*it].tag + " -> ";
+      return problems.push_back({"outbounds[" + std::to_string(index) + "]",
+                                 "goes in a circle: " + chain + config_.outbounds[index].tag});
+    }
+    way_.push_back(index);
+    for (const std::string& tag : references_of(config_.outbounds[index])) {
+      if (const auto next = by_tag_.find(tag); next != by_tag_.end()) visit(next->second, problems);
+    }
+    way_.pop_back();
+    done_.insert(index);
+  }
+
+  const Config& config_;
+  std::map<std::string, std::size_t> by_tag_;
+  std::vector<std::size_t> way_;
+  std::set<std::size_t> done_;
+};
+
+}  // namespace
+
+void check_outbounds(Problems& problems, const Config& config, const std::set<std::string>& tags) {
+  for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
+    const std::string where = "outbounds[" + std::to_string(i) + "]";
+    check_reference(problems, where + ".detour", config.outbounds[i].dial.detour, tags, "outbound");
+  }
+  Circles(config).find(problems);
 }
 
 void list_outbound_fields(std::vector<FieldInfo>& all) {

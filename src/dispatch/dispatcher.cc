@@ -1,7 +1,5 @@
 #include "dispatch/dispatcher.h"
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "dispatch/sniff_client.h"
 #include "relay/tcp_relay.h"
@@ -36,24 +34,14 @@ std::string size_text(std::uint64_t bytes) {
 
 Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
     : worker_(worker), mark_sockets_(mark_sockets) {
-  auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets);
+  auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets, {});
   generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
 }
 
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {
-  auto fresh = outbound::make_outbounds(policy->config, worker_, mark_sockets_);
-  const config::Config& before = generation_->policy->config;
-  const config::Config& after = policy->config;
-  const bool same_defaults =
-      before.route.default_mark == after.route.default_mark &&
-      before.route.default_interface == after.route.default_interface &&
-      before.route.auto_detect_interface == after.route.auto_detect_interface;
-  for (std::size_t i = 0; same_defaults && i < after.outbounds.size(); ++i) {
-    const auto same = std::ranges::find(before.outbounds, after.outbounds[i]);
-    if (same == before.outbounds.end()) continue;
-    fresh[i] = generation_->outbounds[static_cast<std::size_t>(same - before.outbounds.begin())];
-  }
-  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(fresh)});
+  auto outbounds = outbound::make_outbounds(policy->config, worker_, mark_sockets_,
+                                            {&generation_->policy->config, generation_->outbounds});
+  generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
 }
 
 bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& out) {

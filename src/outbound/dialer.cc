@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "outbound/outbound.h"
+
 namespace hairpin::outbound {
 
 platform::Binding DialOptions::binding(const Worker& worker, const IpAddr& to) const {
@@ -32,8 +34,22 @@ Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOpti
   co_return connection;
 }
 
+namespace {
+
+Task<Result<Connection>> dial_by_detour(config::Server server, Outbound& detour) {
+  if (!detour.carries(config::Network::tcp)) {
+    co_return Error{"detour " + detour.tag() + " carries no TCP", EOPNOTSUPP};
+  }
+  auto connection = co_await detour.connect(target_of(server));
+  if (!connection) co_return std::move(connection.error()).in("via " + detour.tag());
+  co_return std::move(*connection);
+}
+
+}  // namespace
+
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options) {
+  if (options.detour) co_return co_await dial_by_detour(server, *options.detour);
   auto addresses = co_await worker.resolver.resolve(server.host, options.connect_timeout);
   if (!addresses) co_return addresses.error();
   Error last;

@@ -40,8 +40,11 @@ struct Connection {
   bool was_reset() const { return resets && resets->by_remote; }
 };
 
-/// How sockets of one outbound are opened.
+class Outbound;
+
+/// How connections of one outbound are opened.
 struct DialOptions {
+  std::shared_ptr<Outbound> detour;  ///< Through this one, by no sockets of their own; null: none.
   Mark mark;
   std::string interface;       ///< To be bound to; empty: none.
   bool follow_uplink = false;  ///< Bound to the worker's uplink, where no interface is named.
@@ -54,16 +57,18 @@ struct DialOptions {
 };
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);
-/// Resolves, and tries each address until one connects.
+/// Resolves, and tries each address until one connects. Through a detour, which is told the name.
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options);
 
 /// The client's side of a handshake: messages out, messages in, within one deadline.
 class Handshake {
  public:
-  /// Both must outlive the handshake.
-  Handshake(Worker& worker, Descriptor& socket, Clock::duration timeout)
-      : socket_(socket), deadline_(worker.watchdog, socket, timeout) {}
+  /// Both must outlive the handshake. What has come early is its first answer.
+  Handshake(Worker& worker, Connection& connection, Clock::duration timeout)
+      : socket_(connection.socket),
+        deadline_(worker.watchdog, connection.socket, timeout),
+        received_(std::move(connection.early)) {}
 
   Task<Result<>> send(std::span<const std::byte> message);
 

@@ -18,6 +18,9 @@ class DirectPath final : public UdpPath {
       : worker_(worker), options_(std::move(options)), sink_(sink) {}
 
   void send(const Target& target, const platform::Burst& burst) override {
+    if (!target.has_address()) {
+      return sink_.failed(Error{"direct: " + target.text() + " has no address"});
+    }
     const Endpoint& to = target.endpoint;
     const platform::Binding binding = options_.binding(worker_, to.address);
     auto& [socket, interface] =

@@ -39,21 +39,23 @@ Task<Result<Connection>> Http::reach_proxy() {
 
 Task<Result<Connection>> Http::connect(Target to) {
   auto connection = co_await reach_proxy();
-  if (!connection) co_return std::move(connection.error()).in("proxy");
-  Handshake handshake(worker_, connection->socket, options_.connect_timeout);
+  if (!connection) co_return std::move(connection.error()).in("proxy").on_the_way();
+  Handshake handshake(worker_, *connection, options_.connect_timeout);
   std::optional<http_connect::Credentials> credentials;
   if (!settings_.username.empty()) credentials = {settings_.username, settings_.password};
 
   const std::string request = http_connect::request(to, credentials);
   if (auto sent = co_await handshake.send(std::as_bytes(std::span(request))); !sent) {
-    co_return sent.error();
+    co_return std::move(sent.error()).on_the_way();
   }
   auto response = co_await handshake.receive(http_connect::parse_response, http_connect::kMaxHead);
   if (!response) co_return response.error();
   if (response->status / 100 != 2) {
-    co_return Error{"HTTP CONNECT " + to.text() + ": " + std::to_string(response->status) + " " +
-                        response->reason,
-                    status_errno(response->status)};
+    Error refused{"HTTP CONNECT " + to.text() + ": " + std::to_string(response->status) + " " +
+                      response->reason,
+                  status_errno(response->status)};
+    if (response->status == 407) co_return std::move(refused).on_the_way();  // our own name
+    co_return refused;
   }
   connection->early = handshake.take_rest();
   co_return std::move(*connection);

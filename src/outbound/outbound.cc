@@ -1,5 +1,7 @@
 #include "outbound/outbound.h"
 
+#include <algorithm>
+
 #include "outbound/block.h"
 #include "outbound/direct.h"
 #include "outbound/http.h"
@@ -28,24 +30,86 @@ struct Maker {
   }
 };
 
+/// Makes each outbound behind those that it refers to, which make no circle (config/parse).
+class Factory {
+ public:
+  Factory(const config::Config& config, Worker& worker, bool mark_sockets, const Existing& existing)
+      : config_(config),
+        worker_(worker),
+        mark_sockets_(mark_sockets),
+        existing_(existing),
+        made_(config.outbounds.size()) {
+    if (existing.config == nullptr) return;
+    const config::Route& before = existing.config->route;
+    same_defaults_ = before.default_mark == config.route.default_mark &&
+                     before.default_interface == config.route.default_interface &&
+                     before.auto_detect_interface == config.route.auto_detect_interface;
+  }
+
+  std::vector<std::shared_ptr<Outbound>> make() && {
+    for (std::size_t i = 0; i < made_.size(); ++i) get(i);
+    return std::move(made_);
+  }
+
+ private:
+  const std::shared_ptr<Outbound>& get(std::size_t index) {
+    std::shared_ptr<Outbound>& outbound = made_[index];
+    if (outbound) return outbound;
+    std::vector<std::shared_ptr<Outbound>> references;
+    for (const std::string& tag : config::references_of(config_.outbounds[index])) {
+      const auto found = std::ranges::find(config_.outbounds, tag, &config::Outbound::tag);
+      references.push_back(get(static_cast<std::size_t>(found - config_.outbounds.begin())));
+    }
+    outbound = kept(config_.outbounds[index], references);
+    if (!outbound) outbound = fresh(index, references);
+    return outbound;
+  }
+
+  std::shared_ptr<Outbound> kept(const config::Outbound& settings,
+                                 const std::vector<std::shared_ptr<Outbound>>& references) const {
+    if (!same_defaults_) return nullptr;
+    const auto& before = existing_.config->outbounds;
+    const auto same = std::ranges::find(before, settings);
+    if (same == before.end()) return nullptr;
+    for (const auto& reference : references) {
+      if (std::ranges::find(existing_.outbounds, reference) == existing_.outbounds.end()) {
+        return nullptr;
+      }
+    }
+    return existing_.outbounds[static_cast<std::size_t>(same - before.begin())];
+  }
+
+  std::shared_ptr<Outbound> fresh(std::size_t index,
+                                  const std::vector<std::shared_ptr<Outbound>>& references) const {
+    const config::Outbound& outbound = config_.outbounds[index];
+    const config::Dial& dial = outbound.dial;
+    const std::string tag =
+        outbound.tag.empty() ? "outbounds[" + std::to_string(index) + "]" : outbound.tag;
+    DialOptions options;
+    if (!dial.detour.empty()) options.detour = references.front();
+    if (mark_sockets_) options.mark = dial.routing_mark.value_or(config_.route.default_mark);
+    options.interface =
+        dial.bind_interface.empty() ? config_.route.default_interface : dial.bind_interface;
+    options.follow_uplink = config_.route.auto_detect_interface;
+    options.connect_timeout = dial.connect_timeout;
+    options.congestion = congestion_;
+    return std::visit(Maker{tag, worker_, options}, outbound.kind);
+  }
+
+  const config::Config& config_;
+  Worker& worker_;
+  bool mark_sockets_;
+  const Existing& existing_;
+  bool same_defaults_ = false;
+  platform::Congestion congestion_ = platform::Congestion::of_system();
+  std::vector<std::shared_ptr<Outbound>> made_;
+};
+
 }  // namespace
 
 std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
-                                                      bool mark_sockets) {
-  std::vector<std::shared_ptr<Outbound>> outbounds;
-  const auto congestion = platform::Congestion::of_system();
-  for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
-    const config::Outbound& outbound = config.outbounds[i];
-    const std::string tag =
-        outbound.tag.empty() ? "outbounds[" + std::to_string(i) + "]" : outbound.tag;
-    const Mark mark = outbound.dial.routing_mark.value_or(config.route.default_mark);
-    const std::string& named = outbound.dial.bind_interface;
-    const DialOptions options{
-        mark_sockets ? mark : Mark{}, named.empty() ? config.route.default_interface : named,
-        config.route.auto_detect_interface, outbound.dial.connect_timeout, congestion};
-    outbounds.push_back(std::visit(Maker{tag, worker, options}, outbound.kind));
-  }
-  return outbounds;
+                                                      bool mark_sockets, const Existing& existing) {
+  return Factory(config, worker, mark_sockets, existing).make();
 }
 
 }  // namespace hairpin::outbound

@@ -21,6 +21,12 @@ inline Target target_of(const Flow& flow) {
   return {flow.asked_for ? flow.domain : std::string(), flow.destination};
 }
 
+/// A server as a destination: its name is for whoever connects to resolve.
+inline Target target_of(const config::Server& server) {
+  if (const auto address = IpAddr::parse(server.host)) return {"", {*address, server.port}};
+  return {server.host, {{}, server.port}};
+}
+
 /// Who takes what comes back for one UDP association.
 class UdpSink {
  public:
@@ -60,9 +66,16 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   std::string tag_;
 };
 
+/// What there is already: an outbound whose settings are the same is kept, unless one that it goes
+/// through or chooses from is not.
+struct Existing {
+  const config::Config* config = nullptr;  ///< Null: nothing.
+  std::span<const std::shared_ptr<Outbound>> outbounds;
+};
+
 /// All outbounds of a configuration, in its order, for one worker. With `mark_sockets` false no
 /// socket is marked: they are in another network namespace than what is captured.
 std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
-                                                      bool mark_sockets);
+                                                      bool mark_sockets, const Existing& existing);
 
 }  // namespace hairpin::outbound

@@ -95,5 +95,24 @@ TEST(Outbounds, TlsWrong) {
   }
 }
 
+TEST(Outbounds, References) {
+  const auto proxy = [](const char* tag, const std::string& more) {
+    return R"({"type": "socks", "server": "h", "server_port": 1, "tag": ")" + std::string(tag) +
+           "\"" + more + "}";
+  };
+  const auto through = [](const char* tag) { return R"(, "detour": ")" + std::string(tag) + "\""; };
+  EXPECT_EQ(problems_of(proxy("a", through("b")) + "," + proxy("b", "")), "");
+  EXPECT_EQ(problems_of(proxy("a", through("a"))), "outbounds[0]: goes in a circle: a -> a\n");
+  EXPECT_EQ(problems_of(proxy("a", through("b")) + "," + proxy("b", through("c")) + "," +
+                        proxy("c", through("b"))),
+            "outbounds[1]: goes in a circle: b -> c -> b\n");
+  EXPECT_EQ(problems_of(proxy("abc", through("abd"))),
+            "outbounds[0].detour: no outbound has the tag \"abd\"; did you mean \"abc\"?\n");
+  EXPECT_EQ(problems_of(proxy("a", through("b") + R"(, "bind_interface": "x", "routing_mark": 1)") +
+                        "," + proxy("b", "")),
+            "outbounds[0].bind_interface: does nothing beside \"detour\", whose sockets are used\n"
+            "outbounds[0].routing_mark: does nothing beside \"detour\", whose sockets are used\n");
+}
+
 }  // namespace
 }  // namespace hairpin::config
