@@ -151,6 +151,11 @@ int answer(const cli::Match& match, const config::Config& config) {
   return app::match(config, facts);
 }
 
+int not_found(const Error& error) {
+  std::fprintf(stderr, "hairpin: %s\n", error.text().c_str());
+  return app::kExitFailure;
+}
+
 struct Perform {
   int operator()(const cli::Run& run) const {
     if (const int status = check_words(run); status != app::kExitOk) return status;
@@ -202,10 +207,7 @@ struct Perform {
   }
   int operator()(const cli::Reload& reload) const {
     const auto instance = app::find_instance(reload.pid.value_or(0));
-    if (!instance) {
-      std::fprintf(stderr, "hairpin: %s\n", instance.error().text().c_str());
-      return app::kExitFailure;
-    }
+    if (!instance) return not_found(instance.error());
     const std::string& file = instance->config;
     if (file.empty() || file == "-") {
       std::fprintf(stderr, "hairpin: process %d reads no configuration file\n", instance->process);
@@ -213,6 +215,16 @@ struct Perform {
     }
     if (!load({file, {}})) return app::kExitConfig;
     return app::reload(*instance);
+  }
+  int operator()(const cli::Select& select) const {
+    const auto instance = app::find_instance(select.pid.value_or(0));
+    if (!instance) return not_found(instance.error());
+    return app::select(*instance, select.group, select.outbound);
+  }
+  int operator()(const cli::Groups& groups) const {
+    const auto instance = app::find_instance(groups.pid.value_or(0));
+    if (!instance) return not_found(instance.error());
+    return app::show_groups(*instance, groups.json);
   }
   int operator()(const cli::Cleanup&) const { return app::cleanup(); }
   int operator()(const cli::Doctor& doctor) const {

@@ -132,7 +132,7 @@ void Engine::start() {
 }
 
 void Engine::change(const config::Config& config) {
-  policy_ = std::make_shared<const dispatch::Policy>(config);
+  policy_ = std::make_shared<const dispatch::Policy>(config, policy_.get());
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), policy = policy_] { raw->change(policy); });

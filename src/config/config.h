@@ -144,10 +144,37 @@ struct Http {
   friend bool operator==(const Http&, const Http&) = default;
 };
 
+/// What is asked to measure a way.
+struct Url {
+  bool tls = true;
+  Server server{"www.gstatic.com", 443};
+  std::string authority = "www.gstatic.com";  ///< The host, and its port where it is not usual.
+  std::string path = "/generate_204";         ///< With the query.
+
+  friend bool operator==(const Url&, const Url&) = default;
+};
+
+/// An outbound that chooses one of several.
+struct Group {
+  enum class How : std::uint8_t { selector, urltest, failover };
+  How how = How::selector;
+  std::vector<std::string> outbounds;  ///< Tags; at least one, each once.
+  std::string default_outbound;        ///< Of a selector, at the start; empty: the first.
+  /// Connections that run through a member end when another one is chosen.
+  bool interrupt_exist_connections = false;
+  Url url;
+  Duration interval = std::chrono::minutes(3);
+  Duration tolerance{50};
+  Duration idle_timeout = std::chrono::minutes(30);  ///< Unused for so long: not measured.
+  Duration retry_after = std::chrono::seconds(30);   ///< Before a member that failed is tried.
+
+  friend bool operator==(const Group&, const Group&) = default;
+};
+
 struct Outbound {
   std::string tag;
   Dial dial;
-  std::variant<Direct, Block, Socks, Http> kind;
+  std::variant<Direct, Block, Socks, Http, Group> kind;
 
   friend bool operator==(const Outbound&, const Outbound&) = default;
 };

@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "config/parse_tls.h"
@@ -91,6 +92,74 @@ constexpr std::array<Field<Typed<Http>>, 1> kHttpFields{{
     {"tls", "an object", into<Http, &Http::tls>},
 }};
 
+// ---- groups -------------------------------------------------------------------------------------
+
+using GroupField = Field<Typed<Group>>;
+
+/// "https://host[:port][/path]"; empty when it is none.
+std::optional<Url> parse_url(std::string_view text) {
+  Url url;
+  url.tls = text.starts_with("https://");
+  if (!url.tls && !text.starts_with("http://")) return std::nullopt;
+  text.remove_prefix(url.tls ? 8 : 7);
+  const std::size_t slash = std::min(text.find_first_of("/?#"), text.size());
+  const std::string_view authority = text.substr(0, slash);
+  const std::string_view rest = text.substr(slash, text.find('#') - slash);
+  url.path = rest.starts_with('/') ? std::string(rest) : "/" + std::string(rest);
+  url.authority = authority;
+  url.server = {std::string(authority), static_cast<std::uint16_t>(url.tls ? 443 : 80)};
+  const std::size_t colon = authority.rfind(':');
+  if (colon != std::string_view::npos && colon + 1 < authority.size() &&
+      authority.find(']', colon) == std::string_view::npos) {
+    const auto port = parse_number(authority.substr(colon + 1), 65535);
+    if (!port || *port == 0) return std::nullopt;
+    url.server = {std::string(authority.substr(0, colon)), static_cast<std::uint16_t>(*port)};
+  }
+  std::string& host = url.server.host;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const bool clean = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+  const bool bracketed = authority.starts_with('[');
+  if (host.empty() || !clean || host.find_first_of("@[]") != std::string::npos ||
+      bracketed != (host.find(':') != std::string::npos)) {
+    return std::nullopt;
+  }
+  return url;
+}
+
+void read_url(const Reader& reader, Typed<Group>& out) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  auto url = text == nullptr ? std::nullopt : parse_url(*text);
+  if (!url) return reader.expected("a URL such as \"https://www.gstatic.com/generate_204\"");
+  out.kind.url = std::move(*url);
+}
+
+/// sing-box has a number of milliseconds.
+void read_tolerance(const Reader& reader, Typed<Group>& out) {
+  std::uint64_t number = 0;
+  const std::size_t before = reader.problems().size();
+  read_number(reader, 0, 65535, number);
+  if (reader.problems().size() == before) out.kind.tolerance = Duration(number);
+}
+
+constexpr std::array<GroupField, 1> kMemberFields{{
+    {"outbounds", "tags of outbounds", into<Group, &Group::outbounds>},
+}};
+constexpr std::array<GroupField, 1> kInterruptFields{{
+    {"interrupt_exist_connections", kBool, into<Group, &Group::interrupt_exist_connections>},
+}};
+constexpr std::array<GroupField, 1> kSelectorFields{{
+    {"default", "the tag of one of them", into<Group, &Group::default_outbound>},
+}};
+constexpr std::array<GroupField, 4> kUrlTestFields{{
+    {"url", "a URL", read_url},
+    {"interval", kDuration, into<Group, &Group::interval>},
+    {"tolerance", "milliseconds", read_tolerance},
+    {"idle_timeout", kDuration, into<Group, &Group::idle_timeout>},
+}};
+constexpr std::array<GroupField, 1> kFailoverFields{{
+    {"retry_after", kDuration, into<Group, &Group::retry_after>},
+}};
+
 template <class T, std::size_t... Sizes>
 std::vector<Field<T>> join(const std::array<Field<T>, Sizes>&... tables) {
   std::vector<Field<T>> all;
@@ -109,6 +178,36 @@ std::vector<Field<Typed<Socks>>> fields_of(const Socks&) {
 }
 std::vector<Field<Typed<Http>>> fields_of(const Http&) {
   return join(kNameFields<Http>, kDialFields<Http>, kServerFields<Http>, kHttpFields);
+}
+
+std::vector<GroupField> fields_of(Group::How how) {
+  switch (how) {
+    case Group::How::selector:
+      return join(kNameFields<Group>, kMemberFields, kSelectorFields, kInterruptFields);
+    case Group::How::urltest:
+      return join(kNameFields<Group>, kMemberFields, kUrlTestFields, kInterruptFields);
+    case Group::How::failover:
+      return join(kNameFields<Group>, kMemberFields, kFailoverFields);
+  }
+  return {};
+}
+
+void check_group(const Reader& reader, const Typed<Group>& typed) {
+  const Group& group = typed.kind;
+  if (typed.tag.empty()) reader.complain("\"tag\" is missing");
+  if (group.outbounds.empty()) reader.complain("\"outbounds\" is missing, or has none");
+  std::set<std::string> seen;
+  for (const std::string& tag : group.outbounds) {
+    if (!seen.insert(tag).second) {
+      reader.member("outbounds").complain("has \"" + tag + "\" twice");
+    }
+  }
+  if (!group.default_outbound.empty() && !seen.contains(group.default_outbound)) {
+    reader.member("default").complain("\"" + group.default_outbound + "\" is not in \"outbounds\"");
+  }
+  if (group.interval > group.idle_timeout) {
+    reader.complain("\"interval\" is longer than \"idle_timeout\"");
+  }
 }
 
 /// RFC 1929 has one byte for each length; an empty password is allowed, an empty user is none.
@@ -153,6 +252,17 @@ void read_as(const Reader& reader, Outbound& out) {
   out = {std::move(typed.tag), std::move(typed.dial), std::move(typed.kind)};
 }
 
+template <Group::How how>
+void read_group(const Reader& reader, Outbound& out) {
+  Typed<Group> typed;
+  typed.kind.how = how;
+  const auto fields = fields_of(how);
+  const std::size_t before = reader.problems().size();
+  read_object<Typed<Group>>(reader, fields, typed);
+  if (reader.problems().size() == before) check_group(reader, typed);
+  out = {std::move(typed.tag), {}, std::move(typed.kind)};
+}
+
 /// A kind's name, how it is read, and how its fields are listed: one line for each.
 struct KindInfo {
   std::string_view name;
@@ -166,11 +276,22 @@ void list_as(std::vector<FieldInfo>& all, const char* object) {
   list_fields<Typed<Kind>>(all, object, fields_of(Kind{}));
 }
 
-constexpr std::array<KindInfo, 4> kKinds{{
+template <Group::How how>
+void list_group(std::vector<FieldInfo>& all, const char* object) {
+  list_fields<Typed<Group>>(all, object, fields_of(how));
+}
+
+constexpr std::array<KindInfo, 7> kKinds{{
     {"direct", read_as<Direct>, list_as<Direct>, "outbounds, direct"},
     {"socks", read_as<Socks>, list_as<Socks>, "outbounds, socks"},
     {"http", read_as<Http>, list_as<Http>, "outbounds, http"},
     {"block", read_as<Block>, list_as<Block>, "outbounds, block"},
+    {"selector", read_group<Group::How::selector>, list_group<Group::How::selector>,
+     "outbounds, selector"},
+    {"urltest", read_group<Group::How::urltest>, list_group<Group::How::urltest>,
+     "outbounds, urltest"},
+    {"failover", read_group<Group::How::failover>, list_group<Group::How::failover>,
+     "outbounds, failover"},
 }};
 
 }  // namespace
@@ -228,6 +349,12 @@ void check_outbounds(Problems& problems, const Config& config, const std::set<st
   for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
     const std::string where = "outbounds[" + std::to_string(i) + "]";
     check_reference(problems, where + ".detour", config.outbounds[i].dial.detour, tags, "outbound");
+    const auto* group = std::get_if<Group>(&config.outbounds[i].kind);
+    if (group == nullptr) continue;
+    for (std::size_t n = 0; n < group->outbounds.size(); ++n) {
+      check_reference(problems, where + ".outbounds[" + std::to_string(n) + "]",
+                      group->outbounds[n], tags, "outbound");
+    }
   }
   Circles(config).find(problems);
 }

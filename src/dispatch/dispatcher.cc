@@ -34,13 +34,16 @@ std::string size_text(std::uint64_t bytes) {
 
 Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy, bool mark_sockets)
     : worker_(worker), mark_sockets_(mark_sockets) {
-  auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets, {});
+  auto outbounds =
+      outbound::make_outbounds(policy->config, *policy->groups, worker, mark_sockets, {});
   generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
 }
 
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {
-  auto outbounds = outbound::make_outbounds(policy->config, worker_, mark_sockets_,
-                                            {&generation_->policy->config, generation_->outbounds});
+  const outbound::Existing existing{&generation_->policy->config, generation_->policy->groups.get(),
+                                    generation_->outbounds};
+  auto outbounds =
+      outbound::make_outbounds(policy->config, *policy->groups, worker_, mark_sockets_, existing);
   generation_ = std::make_shared<Generation>(Generation{std::move(policy), std::move(outbounds)});
 }
 

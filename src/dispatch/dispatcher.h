@@ -19,9 +19,15 @@ namespace hairpin::dispatch {
 
 /// What flows are decided by: shared by all workers, and never changed.
 struct Policy {
-  explicit Policy(config::Config from) : config(std::move(from)), router(config) {}
+  /// `before`: what there was; null: nothing.
+  explicit Policy(config::Config from, const Policy* before = nullptr)
+      : config(std::move(from)),
+        groups(outbound::make_groups(config, before == nullptr ? nullptr : &before->config,
+                                     before == nullptr ? nullptr : before->groups)),
+        router(config) {}
 
   config::Config config;
+  std::shared_ptr<const outbound::Groups> groups;
   route::Router router;
 };
 

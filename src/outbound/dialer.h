@@ -20,6 +20,15 @@ struct Resets {
   bool by_remote = false;  ///< What was behind it has.
 };
 
+/// Something that goes when the connection goes.
+class Attachment {
+ public:
+  Attachment() = default;
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+  virtual ~Attachment() = default;
+};
+
 /// A connected stream: a TCP socket of ours, or the near end of a socket pair that somebody reads
 /// and writes (TLS). Both are read, written, shut down and waited for alike.
 struct Connection {
@@ -28,13 +37,12 @@ struct Connection {
   /// What the remote sent right behind a proxy's last message: the first bytes for the client.
   std::vector<std::byte> early;
   std::shared_ptr<Resets> resets = {};  ///< Null: a TCP socket, which knows by itself.
+  std::vector<std::unique_ptr<Attachment>> attachments = {};
 
   /// Makes closing it a reset.
   void reset_on_close() {
-    if (resets)
-      resets->by_user = true;
-    else
-      platform::reset_on_close(socket.native_handle());
+    if (resets) resets->by_user = true;
+    platform::reset_on_close(socket.native_handle());
   }
   /// What looks like the end of the stream is not its end.
   bool was_reset() const { return resets && resets->by_remote; }

@@ -4,6 +4,7 @@
 
 #include "outbound/block.h"
 #include "outbound/direct.h"
+#include "outbound/group.h"
 #include "outbound/http.h"
 #include "outbound/socks.h"
 
@@ -15,7 +16,14 @@ struct Maker {
   const std::string& tag;
   Worker& worker;
   DialOptions options;
+  const Groups& groups;
+  const std::vector<std::shared_ptr<Outbound>>& references;
 
+  std::shared_ptr<Outbound> operator()(const config::Group&) const {
+    auto group = std::make_shared<Group>(tag, worker, groups.by_tag.at(tag), references);
+    group->start();
+    return group;
+  }
   std::shared_ptr<Outbound> operator()(const config::Direct&) const {
     return std::make_shared<Direct>(tag, worker, options);
   }
@@ -33,8 +41,10 @@ struct Maker {
 /// Makes each outbound behind those that it refers to, which make no circle (config/parse).
 class Factory {
  public:
-  Factory(const config::Config& config, Worker& worker, bool mark_sockets, const Existing& existing)
+  Factory(const config::Config& config, const Groups& groups, Worker& worker, bool mark_sockets,
+          const Existing& existing)
       : config_(config),
+        groups_(groups),
         worker_(worker),
         mark_sockets_(mark_sockets),
         existing_(existing),
@@ -68,6 +78,8 @@ class Factory {
   std::shared_ptr<Outbound> kept(const config::Outbound& settings,
                                  const std::vector<std::shared_ptr<Outbound>>& references) const {
     if (!same_defaults_) return nullptr;
+    const bool group = std::holds_alternative<config::Group>(settings.kind);
+    if (group && existing_.groups != &groups_) return nullptr;
     const auto& before = existing_.config->outbounds;
     const auto same = std::ranges::find(before, settings);
     if (same == before.end()) return nullptr;
@@ -93,10 +105,11 @@ class Factory {
     options.follow_uplink = config_.route.auto_detect_interface;
     options.connect_timeout = dial.connect_timeout;
     options.congestion = congestion_;
-    return std::visit(Maker{tag, worker_, options}, outbound.kind);
+    return std::visit(Maker{tag, worker_, options, groups_, references}, outbound.kind);
   }
 
   const config::Config& config_;
+  const Groups& groups_;
   Worker& worker_;
   bool mark_sockets_;
   const Existing& existing_;
@@ -107,9 +120,10 @@ class Factory {
 
 }  // namespace
 
-std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
+std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config,
+                                                      const Groups& groups, Worker& worker,
                                                       bool mark_sockets, const Existing& existing) {
-  return Factory(config, worker, mark_sockets, existing).make();
+  return Factory(config, groups, worker, mark_sockets, existing).make();
 }
 
 }  // namespace hairpin::outbound

@@ -12,6 +12,7 @@
 #include "flow/flow.h"
 #include "flow/worker.h"
 #include "outbound/dialer.h"
+#include "outbound/group_state.h"
 #include "wire/target.h"
 
 namespace hairpin::outbound {
@@ -70,12 +71,15 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
 /// through or chooses from is not.
 struct Existing {
   const config::Config* config = nullptr;  ///< Null: nothing.
+  const Groups* groups = nullptr;
   std::span<const std::shared_ptr<Outbound>> outbounds;
 };
 
-/// All outbounds of a configuration, in its order, for one worker. With `mark_sockets` false no
-/// socket is marked: they are in another network namespace than what is captured.
-std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
+/// All outbounds of a configuration, in its order, for one worker. `groups` are made of the same
+/// configuration. With `mark_sockets` false no socket is marked: they are in another network
+/// namespace than what is captured.
+std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config,
+                                                      const Groups& groups, Worker& worker,
                                                       bool mark_sockets, const Existing& existing);
 
 }  // namespace hairpin::outbound

@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from lab import HAIRPIN, OTHER4, PROXY4, PROXY6, TARGET4, TARGET6, LabTest, main, need, wait_for
+from lab import HAIRPIN, OTHER4, PROXY4, PROXY6, ROUTER4, TARGET4, TARGET6, LabTest, main, need, wait_for
 
 DIRECT = {"type": "direct", "tag": "direct"}
 
@@ -58,6 +58,40 @@ class NamingProxy:
             sink.shutdown(socket.SHUT_WR)
 
     def close(self):
+        self.listener.close()
+
+
+class SlowProxy:
+    """In front of another one; answers late. Counts."""
+
+    def __init__(self, lab, port, behind, delay):
+        self.lab, self.port, self.behind, self.delay = lab, port, behind, delay
+        self.connections = 0
+        self.open()
+
+    def open(self):
+        self.listener = self.lab.listen(PROXY4, self.port)
+        threading.Thread(target=self.serve, args=(self.listener,), daemon=True).start()
+
+    def serve(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.relay, args=(client,), daemon=True).start()
+
+    def relay(self, client):
+        time.sleep(self.delay)
+        server = self.lab.socket("server")
+        try:
+            server.connect((PROXY4, self.behind))
+        except OSError:
+            return client.close()
+        threading.Thread(target=NamingProxy.pump, args=(server, client), daemon=True).start()
+        NamingProxy.pump(client, server)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self.listener.close()
 
 
@@ -189,6 +223,156 @@ class Detour(GroupsTest):
         with self.assertRaises(ConnectionRefusedError):
             client.recv(100)
         self.assertEqual(hairpin.counters()["udp_rejected"], 1)
+
+
+class Choice(GroupsTest):
+    """Which way is taken: seen at the target, which the ways reach from different addresses."""
+
+    WAYS = [{"type": "socks", "tag": "a", "server": PROXY4, "server_port": 1080},
+            {"type": "socks", "tag": "b", "server": PROXY4, "server_port": 1081},
+            DIRECT]
+
+    def setUp(self):
+        super().setUp()
+        self.lab.nginx()
+        self.a = self.lab.microsocks()  # reaches the target from the target's own address
+        self.b = self.lab.dante()       # from the proxy's
+
+    def who(self):
+        said = self.fetch(path="who").strip()
+        return {TARGET4: "a", PROXY4: "b", ROUTER4: "direct"}.get(said, said)
+
+    def ask(self, *words, check=True):
+        return self.lab.run("router", HAIRPIN, *words, check=check)
+
+    def groups(self):
+        return {group["tag"]: group for group in json.loads(self.ask("groups", "--json").stdout)}
+
+    def group(self, kind, *members, **more):
+        return {"type": kind, "tag": kind, "outbounds": list(members), **more}
+
+    def test_selector(self):
+        hairpin = self.lab.hairpin(self.group("selector", "a", "b", "direct", default="b"), *self.WAYS)
+        self.assertEqual(self.who(), "b")
+        for tag in ("a", "direct", "b", "direct"):
+            self.assertEqual(self.ask("select", "selector", tag).stdout, "")
+            self.assertEqual(self.who(), tag)
+        self.assertRegex(self.ask("groups").stdout, r"^selector \(selector\)\n +a\n +b\n +\* direct\n$")
+        for words, said in ((("selector", "c"), '"selector" has no outbound "c"; it has a b direct'),
+                            (("a", "b"), 'no group has the tag "a"')):
+            refused = self.ask("select", *words, check=False)
+            self.assertEqual((refused.returncode, refused.stderr), (1, f"hairpin: {said}\n"))
+        # The choice outlives a reload that changes the group's members.
+        path = self.lab.folder / "hairpin.json"
+        config = json.loads(path.read_text())
+        config["outbounds"][0]["outbounds"] = ["direct", "a"]
+        del config["outbounds"][0]["default"]
+        config["outbounds"][3]["connect_timeout"] = "4s"
+        path.write_text(json.dumps(config))
+        self.ask("reload")
+        hairpin.wait_log("reloaded")
+        self.assertEqual(self.who(), "direct")
+        self.ask("select", "selector", "a")
+        self.assertEqual(self.who(), "a")
+        # Only root is answered.
+        other = self.lab.run("router", "setpriv", "--reuid=65534", "--clear-groups", HAIRPIN, "groups", "--pid",
+                             str(hairpin.pid), check=False)
+        self.assertEqual(other.returncode, 1, other.stderr)
+
+    def test_running_connections(self):
+        for interrupt in (False, True):
+            listener = self.lab.listen(TARGET4, 7000)
+            hairpin = self.lab.hairpin(
+                self.group("selector", "a", "b", interrupt_exist_connections=interrupt), *self.WAYS)
+            client = self.lab.socket("client")
+            client.connect((TARGET4, 7000))
+            served, _ = listener.accept()
+            client.sendall(b"1")
+            self.assertEqual(served.recv(10), b"1")
+            self.ask("select", "selector", "b")
+            if interrupt:
+                with self.assertRaises(ConnectionResetError):
+                    client.recv(10)
+                self.assertEqual(hairpin.counters()["tcp_reset"], 1)
+            else:
+                client.sendall(b"2")
+                self.assertEqual(served.recv(10), b"2")
+            hairpin.stop()
+            listener.close()
+
+    def test_urltest(self):
+        slow = SlowProxy(self.lab, 1085, 1080, 0.2)
+        ways = [{**self.WAYS[0], "server_port": 1085}, *self.WAYS[1:]]
+        group = self.group("urltest", "a", "b", url=f"http://{TARGET4}/", interval="300ms", idle_timeout="2s")
+        hairpin = self.lab.hairpin(group, *ways, {"type": "failover", "tag": "both", "outbounds": ["urltest", "direct"],
+                                             "retry_after": "500ms"},
+                                   route={"final": "both"})
+        wait_for(lambda: self.groups()["urltest"]["tcp"] == "b", "the fast one is used")
+        self.assertEqual(self.who(), "b")
+        delays = {m["tag"]: m["delay"] for m in self.groups()["urltest"]["outbounds"]}
+        self.assertGreater(delays["a"], 200)
+        self.assertLess(delays["b"], 150)
+        # The fast one goes away, and the next connection goes the other way at once.
+        self.b.stop()
+        self.assertEqual(self.who(), "a")
+        self.assertTrue(self.groups()["urltest"]["outbounds"][1]["failed"])
+        # All are gone: the group around it has one more.
+        slow.close()
+        self.a.stop()
+        self.assertEqual(self.who(), "direct")
+        self.lab.microsocks()
+        slow.open()
+        wait_for(lambda: self.groups()["urltest"]["outbounds"][0].get("delay"), "it is measured again")
+        # Nobody uses it: nobody measures.
+        time.sleep(2.5)
+        asked = slow.connections
+        time.sleep(0.7)
+        self.assertEqual(slow.connections, asked)
+        self.fetch()
+        wait_for(lambda: slow.connections > asked + 1, "measured again when it is used")
+        slow.close()
+
+    def test_one_measures_for_all(self):
+        slow = SlowProxy(self.lab, 1085, 1080, 0)
+        self.lab.hairpin({"type": "urltest", "tag": "u", "outbounds": ["a"], "url": f"http://{TARGET4}/"},
+                         {**self.WAYS[0], "server_port": 1085})
+        wait_for(lambda: self.groups()["u"]["outbounds"][0].get("delay"), "measured")
+        time.sleep(0.2)
+        self.assertEqual(slow.connections, 1)
+        slow.close()
+
+    def test_failover(self):
+        hairpin = self.lab.hairpin(self.group("failover", "a", "b", "direct", retry_after="500ms"), *self.WAYS)
+        self.assertEqual(self.who(), "a")
+        # A destination that is not there is no failure of the way.
+        self.lab.run("client", "curl", "-sS", "-m", "5", f"http://{TARGET4}:81/", check=False)
+        self.assertEqual(self.who(), "a")
+        self.assertNotIn("has failed", hairpin.log())
+        self.a.stop()
+        self.assertEqual(self.who(), "b")
+        hairpin.wait_log("group failover: a has failed")
+        self.b.stop()
+        self.assertEqual(self.who(), "direct")
+        self.lab.microsocks()
+        time.sleep(0.6)
+        wait_for(lambda: self.who() == "a", "the first is used again")
+        hairpin.wait_log("group failover: a works again")
+        self.assertEqual(hairpin.counters().get("tcp_dial_failed"), 1)
+
+    def test_failover_of_udp(self):
+        self.lab.start("server", "socat", f"UDP4-LISTEN:7007,fork,bind={TARGET4}", "EXEC:cat")
+        self.lab.wait_listening("server", 7007, udp=True)
+        ways = [{"type": "socks", "tag": "a", "server": PROXY4, "server_port": 1089}, *self.WAYS[1:]]
+        hairpin = self.lab.hairpin(self.group("failover", "a", "b"), *ways)
+        client = self.lab.udp("client", timeout=1)
+        for _ in range(3):  # the first finds out
+            client.sendto(b"ping", (TARGET4, 7007))
+            with contextlib.suppress(TimeoutError):
+                self.assertEqual(client.recvfrom(100), (b"ping", (TARGET4, 7007)))
+                break
+        else:
+            self.fail("no answer")
+        hairpin.wait_log("group failover: a has failed")
 
 
 if __name__ == "__main__":

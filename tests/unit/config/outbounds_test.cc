@@ -114,5 +114,58 @@ TEST(Outbounds, References) {
             "outbounds[0].routing_mark: does nothing beside \"detour\", whose sockets are used\n");
 }
 
+TEST(Outbounds, Groups) {
+  const Config config = valid(R"({"type": "direct", "tag": "a"}, {"type": "direct", "tag": "b"},
+      {"type": "selector", "tag": "s", "outbounds": ["a", "u"], "default": "u", "interrupt_exist_connections": true},
+      {"type": "urltest", "tag": "u", "outbounds": ["a", "b"], "url": "http://[2001:db8::1]:8080?x#y",
+       "interval": "1m", "tolerance": 5, "idle_timeout": "2m"},
+      {"type": "failover", "tag": "f", "outbounds": "b", "retry_after": "5s"},
+      {"type": "urltest", "tag": "v", "outbounds": ["s", "f"]})");
+  const auto group = [&](std::size_t i) { return std::get<Group>(config.outbounds.at(i).kind); };
+  EXPECT_EQ(group(2).default_outbound, "u");
+  EXPECT_TRUE(group(2).interrupt_exist_connections);
+  const Url& url = group(3).url;
+  EXPECT_FALSE(url.tls);
+  EXPECT_EQ(url.server, (Server{"2001:db8::1", 8080}));
+  EXPECT_EQ(url.authority, "[2001:db8::1]:8080");
+  EXPECT_EQ(url.path, "/?x");
+  EXPECT_EQ(group(3).interval, std::chrono::minutes(1));
+  EXPECT_EQ(group(3).tolerance, Duration(5));
+  EXPECT_EQ(group(4).retry_after, std::chrono::seconds(5));
+  EXPECT_EQ(group(5).url.server, (Server{"www.gstatic.com", 443}));
+  EXPECT_EQ(group(5).interval, std::chrono::minutes(3));
+}
+
+TEST(Outbounds, GroupsWrong) {
+  const std::string group = R"({"type": "direct", "tag": "a"}, {"type": )";
+  for (const Wrong& row : {
+           Wrong{R"("selector", "outbounds": "a")", "outbounds[1]: \"tag\" is missing\n"},
+           {R"("selector", "tag": "g")", "outbounds[1]: \"outbounds\" is missing, or has none\n"},
+           {R"("selector", "tag": "g", "outbounds": ["a", "x"])",
+            "outbounds[1].outbounds[1]: no outbound has the tag \"x\"; did you mean \"a\"?\n"},
+           {R"("selector", "tag": "g", "outbounds": ["a", "a"])",
+            "outbounds[1].outbounds: has \"a\" twice\n"},
+           {R"("selector", "tag": "g", "outbounds": ["a"], "default": "b")",
+            "outbounds[1].default: \"b\" is not in \"outbounds\"\n"},
+           {R"("failover", "tag": "g", "outbounds": ["a", "g"])",
+            "outbounds[1]: goes in a circle: g -> g\n"},
+           {R"("urltest", "tag": "g", "outbounds": "a", "interval": "1h")",
+            "outbounds[1]: \"interval\" is longer than \"idle_timeout\"\n"},
+           {R"("urltest", "tag": "g", "outbounds": "a", "tolerance": 70000)",
+            "outbounds[1].tolerance: expected a number from 0 to 65535, got 70000\n"},
+       }) {
+    EXPECT_EQ(problems_of(group + row.outbounds + "}"), row.problem);
+  }
+  for (const char* url :
+       {"gstatic.com", "ftp://h/", "http://", "http:///x", "http://h:0/", "http://h:x/",
+        "http://::1/", "http://u@h/", "http://h/a b", "http://[h"}) {
+    EXPECT_EQ(
+        problems_of(group + R"("urltest", "tag": "g", "outbounds": "a", "url": ")" + url + "\"}"),
+        "outbounds[1].url: expected a URL such as "
+        "\"https://www.gstatic.com/generate_204\", got \"" +
+            std::string(url) + "\"\n");
+  }
+}
+
 }  // namespace
 }  // namespace hairpin::config

@@ -221,7 +221,8 @@ TEST(Config, EachProblem) {
            "inbounds[0].include_uid_range[2]: expected a range of users such as \"1000:2000\", got "
            "3\n"},
           {outbound(R"("tag": "x")"),
-           "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
+           "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\", "
+           "\"selector\", \"urltest\", \"failover\"\n"},
           {outbound(R"("type": "socks")"),
            "outbounds[0]: \"server\" is missing\noutbounds[0]: \"server_port\" is missing\n"},
           {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
