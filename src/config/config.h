@@ -106,6 +106,11 @@ struct Dial {
   std::string bind_interface;
   std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
   Duration connect_timeout = std::chrono::seconds(5);
+  std::optional<IpAddr> inet4_bind_address;
+  std::optional<IpAddr> inet6_bind_address;
+  bool reuse_addr = false;
+  bool tcp_fast_open = false;
+  Duration fallback_delay{300};  ///< Before the next address of a name is tried beside the last.
 
   friend bool operator==(const Dial&, const Dial&) = default;
 };

@@ -49,15 +49,32 @@ void read_routing_mark(const Reader& reader, Typed<Kind>& out) {
   if (reader.problems().size() == before) out.dial.routing_mark = mark;
 }
 
+template <class Kind, auto Member, Family family>
+void read_source(const Reader& reader, Typed<Kind>& out) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto address = text == nullptr ? std::nullopt : IpAddr::parse(*text);
+  if (!address || address->family() != family) {
+    return reader.expected(family == Family::v4 ? "an IPv4 address" : "an IPv6 address");
+  }
+  out.dial.*Member = *address;
+}
+
 template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 3> kDialFields{{
+inline constexpr std::array<Field<Typed<Kind>>, 7> kDialFields{{
     {"bind_interface", "the name of an interface", into_dial<Kind, &Dial::bind_interface>},
     {"routing_mark", "a mark", read_routing_mark<Kind>},
     {"connect_timeout", kDuration, into_dial<Kind, &Dial::connect_timeout>},
+    {"inet4_bind_address", "an IPv4 address",
+     read_source<Kind, &Dial::inet4_bind_address, Family::v4>},
+    {"inet6_bind_address", "an IPv6 address",
+     read_source<Kind, &Dial::inet6_bind_address, Family::v6>},
+    {"reuse_addr", kBool, into_dial<Kind, &Dial::reuse_addr>},
+    {"fallback_delay", kDuration, into_dial<Kind, &Dial::fallback_delay>},
 }};
 
 template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 5> kServerFields{{
+inline constexpr std::array<Field<Typed<Kind>>, 6> kServerFields{{
+    {"tcp_fast_open", kBool, into_dial<Kind, &Dial::tcp_fast_open>},
     {"detour", "the tag of an outbound", into_dial<Kind, &Dial::detour>},
     {"server", "an address or a host name",
      [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.server.host); }},
@@ -232,7 +249,9 @@ void check_server(const Reader& reader, const Kind& kind) {
 template <class Kind>
 void check_detour(const Reader& reader, const Typed<Kind>& typed) {
   if (typed.dial.detour.empty()) return;
-  for (const char* field : {"bind_interface", "routing_mark"}) {
+  for (const char* field :
+       {"bind_interface", "routing_mark", "inet4_bind_address", "inet6_bind_address", "reuse_addr",
+        "tcp_fast_open", "fallback_delay"}) {
     if (reader.value().contains(field)) {
       reader.member(field).complain("does nothing beside \"detour\", whose sockets are used");
     }

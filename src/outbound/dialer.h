@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -57,6 +58,11 @@ struct DialOptions {
   std::string interface;       ///< To be bound to; empty: none.
   bool follow_uplink = false;  ///< Bound to the worker's uplink, where no interface is named.
   config::Duration connect_timeout;
+  config::Duration fallback_delay{300};
+  std::optional<IpAddr> source4;  ///< Of sockets for IPv4; empty: the kernel's choice.
+  std::optional<IpAddr> source6;
+  bool reuse_address = false;
+  bool fast_open = false;
   platform::Congestion congestion;
 
   /// For a socket that is opened now, to talk to `to`. Networks that are not of the public Internet
@@ -65,7 +71,12 @@ struct DialOptions {
 };
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);
-/// Resolves, and tries each address until one connects. Through a detour, which is told the name.
+/// Families by turns, that of the first address first (RFC 8305, section 4).
+std::vector<IpAddr> by_turns(const std::vector<IpAddr>& addresses);
+
+/// Resolves, and connects to the first address that answers: the next one is tried when the last
+/// has failed, or has kept us waiting for `fallback_delay` (RFC 8305, section 5). Through a detour,
+/// which is told the name.
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options);
 

@@ -243,7 +243,8 @@ Task<> Group::measure_one(std::size_t member) {
 
 Task<Result<>> Group::ask(Outbound& member) {
   const config::Url& url = state_->settings().url;
-  auto connection = co_await member.connect(target_of(url.server));
+  Target target = target_of(url.server);
+  auto connection = co_await member.connect(std::move(target));
   if (!connection) co_return connection.error();
   if (url.tls) {
     if (!tls_) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "outbound/block.h"
 #include "outbound/direct.h"
 #include "outbound/group.h"
@@ -37,6 +38,17 @@ struct Maker {
     return std::make_shared<Http>(tag, worker, options, settings);
   }
 };
+
+/// Says so once where it is missing.
+bool can_open_fast() {
+  static const bool can = [] {
+    if (platform::has_fast_open()) return true;
+    log::warn(
+        "tcp_fast_open: this kernel has no TCP_FASTOPEN_CONNECT; connections are opened as usual");
+    return false;
+  }();
+  return can;
+}
 
 /// Makes each outbound behind those that it refers to, which make no circle (config/parse).
 class Factory {
@@ -104,6 +116,11 @@ class Factory {
         dial.bind_interface.empty() ? config_.route.default_interface : dial.bind_interface;
     options.follow_uplink = config_.route.auto_detect_interface;
     options.connect_timeout = dial.connect_timeout;
+    options.fallback_delay = dial.fallback_delay;
+    options.source4 = dial.inet4_bind_address;
+    options.source6 = dial.inet6_bind_address;
+    options.reuse_address = dial.reuse_addr;
+    options.fast_open = dial.tcp_fast_open && can_open_fast();
     options.congestion = congestion_;
     return std::visit(Maker{tag, worker_, options, groups_, references}, outbound.kind);
   }

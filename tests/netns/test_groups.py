@@ -375,5 +375,37 @@ class Choice(GroupsTest):
         hairpin.wait_log("group failover: a has failed")
 
 
+class Dialing(GroupsTest):
+    def test_source_addresses(self):
+        self.lab.nginx()
+        self.lab.ip("router", "addr add 198.51.100.77/24 dev r1")
+        self.lab.ip("router", "addr add 2001:db8:2::77/64 dev r1 nodad")
+        self.lab.hairpin({**DIRECT, "inet4_bind_address": "198.51.100.77", "inet6_bind_address": "2001:db8:2::77"})
+        self.assertEqual(self.fetch(path="who"), "198.51.100.77\n")
+        self.assertEqual(self.fetch(TARGET6, path="who"), "2001:db8:2::77\n")
+        # UDP too: who asks is told from where.
+        server, client = self.lab.udp("server", TARGET4, 7007), self.lab.udp("client")
+        client.sendto(b"x", (TARGET4, 7007))
+        self.assertEqual(server.recvfrom(10)[1][0], "198.51.100.77")
+
+    def test_fast_open(self):
+        """The second connection to a proxy that takes it says hello in its SYN."""
+        self.lab.nginx()
+        self.lab.microsocks()
+        self.lab.sysctl("server", "net.ipv4.tcp_fastopen=3")
+        proxy = SlowProxy(self.lab, 1085, 1080, 0)
+        proxy.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+        self.lab.hairpin({"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1085, "tcp_fast_open": True})
+
+        def with_data():
+            seen = self.lab.run("router", "nstat", "-asz", "TcpExtTCPFastOpenActive").stdout
+            return int(seen.split()[-2])
+
+        for expected in (0, 1, 2):
+            self.assertEqual(self.fetch(), "hello from nginx\n")
+            self.assertEqual(with_data(), expected)
+        proxy.close()
+
+
 if __name__ == "__main__":
     main()

@@ -114,6 +114,22 @@ TEST(Outbounds, References) {
             "outbounds[0].routing_mark: does nothing beside \"detour\", whose sockets are used\n");
 }
 
+TEST(Outbounds, DialOptions) {
+  const Config config = valid(R"({"type": "direct", "inet4_bind_address": "192.0.2.1",
+      "inet6_bind_address": "2001:db8::1", "reuse_addr": true, "fallback_delay": "1s"}, {)" +
+                              kHttp + R"(, "tcp_fast_open": true})");
+  const Dial& dial = config.outbounds.at(0).dial;
+  EXPECT_EQ(dial.inet4_bind_address->text(), "192.0.2.1");
+  EXPECT_EQ(dial.inet6_bind_address->text(), "2001:db8::1");
+  EXPECT_TRUE(dial.reuse_addr);
+  EXPECT_EQ(dial.fallback_delay, Duration(1000));
+  EXPECT_TRUE(config.outbounds.at(1).dial.tcp_fast_open);
+  EXPECT_EQ(
+      problems_of(R"({"type": "direct", "inet4_bind_address": "::1", "inet6_bind_address": 5})"),
+      "outbounds[0].inet4_bind_address: expected an IPv4 address, got \"::1\"\n"
+      "outbounds[0].inet6_bind_address: expected an IPv6 address, got 5\n");
+}
+
 TEST(Outbounds, Groups) {
   const Config config = valid(R"({"type": "direct", "tag": "a"}, {"type": "direct", "tag": "b"},
       {"type": "selector", "tag": "s", "outbounds": ["a", "u"], "default": "u", "interrupt_exist_connections": true},

@@ -237,7 +237,7 @@ TEST(Config, EachProblem) {
            "outbounds[0].username: is longer than 255 bytes\n"},
           {outbound(R"("type": "direct", "server": "a")"),
            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
-           "connect_timeout\n"},
+           "connect_timeout inet4_bind_address inet6_bind_address reuse_addr fallback_delay\n"},
           {outbound(R"("type": "direct", "routing_mark": -1)"),
            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
            "\"0x2024\", got -1\n"},
