@@ -114,6 +114,8 @@ class SocksPath final : public UdpPath {
   }
   ~SocksPath() override {
     state_->closed = true;
+    // What waited for an association that was not opened.
+    state_->outbound->worker().counters.add(Count::udp_queue_full, state_->queue.size());
     state_->socket.reset();
     state_->detour.reset();
     state_->control.reset();

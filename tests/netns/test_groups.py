@@ -373,6 +373,7 @@ class Choice(GroupsTest):
         else:
             self.fail("no answer")
         hairpin.wait_log("group failover: a has failed")
+        self.assertEqual(hairpin.counters()["udp_queue_full"], 1)  # that found out
 
 
 class Dialing(GroupsTest):
