@@ -21,11 +21,19 @@
 
 namespace hairpin::platform {
 
-/// How an outbound socket is kept away from our own capture.
+/// How an outbound socket is kept away from our own capture, and where it begins.
 struct Binding {
   Mark mark;              ///< SO_MARK, when not 0.
   std::string interface;  ///< SO_BINDTODEVICE, when not empty. Not applied for loopback.
+  std::optional<IpAddr> source = {};  ///< Of the socket's family; empty: the kernel's choice.
+  bool reuse_address = false;         ///< SO_REUSEADDR
+  /// TCP: the SYN waits for the first bytes, and carries them, where the remote has offered that
+  /// before (TCP_FASTOPEN_CONNECT, RFC 7413). Such a socket is writable at once.
+  bool fast_open = false;
 };
+
+/// False where the kernel has no TCP_FASTOPEN_CONNECT, or must not use it.
+bool has_fast_open();
 
 /// What a transparent socket serves: only what arrives on one device, and answers with a mark.
 struct TransparentBinding {

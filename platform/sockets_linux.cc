@@ -64,15 +64,20 @@ Result<Fd> open_transparent(const TransparentBinding& binding, int type) {
   return fd;
 }
 
-Result<> bind_any(int socket, Family family, std::uint16_t port) {
-  const Endpoint any{family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}),
-                     port};
+constexpr int kOn = 1;
+
+Result<> bind_to(int socket, const Endpoint& local) {
   sockaddr_storage address{};
-  const socklen_t size = any.to_sockaddr(address);
+  const socklen_t size = local.to_sockaddr(address);
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
-    return last_error("bind " + any.text());
+    return last_error("bind " + local.text());
   }
   return {};
+}
+
+Result<> bind_any(int socket, Family family, std::uint16_t port) {
+  return bind_to(socket,
+                 {family == Family::v4 ? IpAddr() : IpAddr(std::array<std::uint8_t, 16>{}), port});
 }
 
 /// Room for what arrives between two reads, and merged datagrams where the kernel has them. Both
@@ -94,6 +99,10 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
   }
   if (may_bind && !binding.interface.empty()) {
     if (auto bound = bind_to_device(fd->get(), binding.interface); !bound) return bound.error();
+  }
+  if (binding.reuse_address) {
+    auto reused = set(fd->get(), SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    if (!reused) return reused.error();
   }
   return fd;
 }
@@ -203,6 +212,14 @@ Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding,
   if (!fd) return std::move(fd.error()).in("connect " + to.text());
   set_no_delay(fd->get());
   congestion.begin(fd->get());
+  if (binding.source) {
+    // The port is chosen by connect(2), which knows the remote: one port may serve several.
+    (void)::setsockopt(fd->get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &kOn, sizeof kOn);
+    if (auto bound = bind_to(fd->get(), {*binding.source, 0}); !bound) return bound.error();
+  }
+  if (binding.fast_open) {
+    (void)::setsockopt(fd->get(), IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &kOn, sizeof kOn);
+  }
   sockaddr_storage address{};
   const socklen_t size = to.to_sockaddr(address);
   if (::connect(fd->get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 &&
@@ -210,6 +227,12 @@ Result<Fd> start_connect_tcp(const Endpoint& to, const Binding& binding,
     return last_error("connect " + to.text());
   }
   return fd;
+}
+
+bool has_fast_open() {
+  const Fd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return probe &&
+         ::setsockopt(probe.get(), IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &kOn, sizeof kOn) == 0;
 }
 
 Result<> connect_outcome(int socket, const Endpoint& to) {
@@ -222,7 +245,9 @@ Result<Fd> open_udp(Family family, const Binding& binding) {
   auto fd = open_outbound(family, SOCK_DGRAM, binding, true);
   if (!fd) return fd;
   expect_bursts(fd->get(), kOutboundBuffer);
-  if (auto bound = bind_any(fd->get(), family, 0); !bound) return bound.error();
+  auto bound =
+      binding.source ? bind_to(fd->get(), {*binding.source, 0}) : bind_any(fd->get(), family, 0);
+  if (!bound) return bound.error();
   return fd;
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cli/command_line.h"
 #include "config/parse.h"
+#include "config/parse_outbounds.h"
 #include "config/rule_set.h"
 #include "flow/flow.h"
 #include "sniff/sniff.h"
@@ -54,6 +55,7 @@ std::optional<config::Config> load(const cli::Source& source) {
   }
   if (config) {
     config::load_rule_sets(*config, problems);
+    config::load_certificates(*config, problems);
     if (!problems.empty()) config.reset();
   }
   for (const config::Problem& problem : problems) {
@@ -149,6 +151,11 @@ int answer(const cli::Match& match, const config::Config& config) {
   return app::match(config, facts);
 }
 
+int not_found(const Error& error) {
+  std::fprintf(stderr, "hairpin: %s\n", error.text().c_str());
+  return app::kExitFailure;
+}
+
 struct Perform {
   int operator()(const cli::Run& run) const {
     if (const int status = check_words(run); status != app::kExitOk) return status;
@@ -200,10 +207,7 @@ struct Perform {
   }
   int operator()(const cli::Reload& reload) const {
     const auto instance = app::find_instance(reload.pid.value_or(0));
-    if (!instance) {
-      std::fprintf(stderr, "hairpin: %s\n", instance.error().text().c_str());
-      return app::kExitFailure;
-    }
+    if (!instance) return not_found(instance.error());
     const std::string& file = instance->config;
     if (file.empty() || file == "-") {
       std::fprintf(stderr, "hairpin: process %d reads no configuration file\n", instance->process);
@@ -211,6 +215,16 @@ struct Perform {
     }
     if (!load({file, {}})) return app::kExitConfig;
     return app::reload(*instance);
+  }
+  int operator()(const cli::Select& select) const {
+    const auto instance = app::find_instance(select.pid.value_or(0));
+    if (!instance) return not_found(instance.error());
+    return app::select(*instance, select.group, select.outbound);
+  }
+  int operator()(const cli::Groups& groups) const {
+    const auto instance = app::find_instance(groups.pid.value_or(0));
+    if (!instance) return not_found(instance.error());
+    return app::show_groups(*instance, groups.json);
   }
   int operator()(const cli::Cleanup&) const { return app::cleanup(); }
   int operator()(const cli::Doctor& doctor) const {

@@ -59,6 +59,11 @@ Result<Instance> find_instance(int process);
 /// Has it read its configuration again.
 int reload(const Instance& instance);
 
+/// Has a selector of its use an outbound.
+int select(const Instance& instance, const std::string& group, const std::string& outbound);
+/// Prints its groups, and what they choose.
+int show_groups(const Instance& instance, bool json);
+
 struct ExecOptions {
   std::vector<std::string> command;  ///< At least one word.
   std::vector<IpAddr> dns;           ///< Name servers for the command; empty: the system's.

@@ -41,20 +41,24 @@ milliseconds processor_time() {
 
 class Control {
  public:
-  Control(const Actions& actions, Fd signals, platform::Monitor monitor)
+  Control(const Actions& actions, Fd signals, platform::Monitor monitor, Fd requests)
       : actions_(actions),
         monitor_(std::move(monitor)),
         signals_(context_.get_executor(), signals.release()),
         routes_(context_.get_executor(), ::dup(monitor_.routes())),
         tables_(context_.get_executor(), ::dup(monitor_.tables())),
+        requests_(context_.get_executor()),
         settle_(context_.get_executor()),
-        watch_(context_.get_executor()) {}
+        watch_(context_.get_executor()) {
+    if (requests) requests_.assign(requests.release());
+  }
 
   void run() {
     wait_signal();
     wait_change(routes_);
     wait_change(tables_);
     watch();
+    if (requests_.is_open()) wait_request();
     context_.run();
   }
 
@@ -77,6 +81,28 @@ class Control {
         }
       }
       wait_signal();
+    });
+  }
+
+  void wait_request() {
+    requests_.async_wait(Wait::wait_read, [this](const boost::system::error_code& ec) {
+      if (ec) return;
+      if (auto connection = accept_request(requests_.native_handle())) {
+        serve_request(std::move(*connection));
+      } else {
+        log::warn("request: {}", connection.error().text());
+      }
+      wait_request();
+    });
+  }
+
+  /// One message, one answer. Who says nothing keeps a descriptor until another one asks.
+  void serve_request(Fd connection) {
+    asking_.emplace(context_.get_executor(), connection.release());
+    asking_->async_wait(Wait::wait_read, [this](const boost::system::error_code& ec) {
+      if (ec) return;
+      answer_request(asking_->native_handle(), actions_.answer);
+      asking_.reset();
     });
   }
 
@@ -143,6 +169,8 @@ class Control {
   Descriptor signals_;
   Descriptor routes_;
   Descriptor tables_;
+  Descriptor requests_;
+  std::optional<Descriptor> asking_;  ///< Whose request is waited for.
   Timer settle_;
   Timer watch_;
   std::optional<Clock::time_point> unsettled_since_;
@@ -157,13 +185,13 @@ void block_control_signals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-Result<> serve_control(const Actions& actions) {
+Result<> serve_control(const Actions& actions, Fd requests) {
   const sigset_t wanted = control_signals();
   Fd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals) return last_error("signalfd");
   auto monitor = platform::Monitor::open();
   if (!monitor) return monitor.error();
-  Control(actions, std::move(signals), std::move(*monitor)).run();
+  Control(actions, std::move(signals), std::move(*monitor), std::move(requests)).run();
   return {};
 }
 

@@ -4,6 +4,8 @@
 
 #include <functional>
 
+#include "app/requests.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace hairpin::app {
@@ -16,12 +18,14 @@ struct Actions {
   std::function<void()> read_files;     ///< They have.
   std::function<void()> reload;         ///< SIGHUP
   std::function<void()> report;         ///< SIGUSR1
+  Answer answer;                        ///< To what others ask.
 };
 
 /// Serves until SIGTERM or SIGINT. Changes of the network are passed on when nothing more has come
 /// for a quarter of a second, or every two seconds if it does not end. Requires: these signals are
 /// blocked, and the calling thread is in the network namespace that is meant.
-Result<> serve_control(const Actions& actions);
+/// `requests` is from open_requests; empty: nobody is answered.
+Result<> serve_control(const Actions& actions, Fd requests);
 
 /// The signals that `serve_control` takes, blocked for the calling thread and all it starts.
 void block_control_signals();

@@ -158,7 +158,7 @@ void Engine::start() {
 
 void Engine::change(const config::Config& config) {
   policy_ = std::make_shared<const dispatch::Policy>(
-      config, store_->configure(config.dns, config.cache_file));
+      config, store_->configure(config.dns, config.cache_file), policy_.get());
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), policy = policy_] { raw->change(policy); });

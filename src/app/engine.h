@@ -41,6 +41,8 @@ class Engine {
   void remember(const std::string& host, const std::vector<IpAddr>& addresses);
   /// The interface that outbound sockets are bound to from now on, where they follow it.
   void set_uplink(const std::string& interface);
+  /// What the groups of outbounds choose. Valid until `change`.
+  const outbound::Groups& groups() const { return *policy_->groups; }
   /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended
   /// may have left bytes behind that the kernel is still sending.
   void drain();

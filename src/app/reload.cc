@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <string>
 
 #include "app/commands.h"
 #include "app/diagnose.h"
@@ -16,13 +16,9 @@ namespace {
 
 std::vector<std::string> words_of(const std::filesystem::path& process) {
   std::ifstream file(process / "cmdline", std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
   std::vector<std::string> words;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\0', at), text.size());
-    words.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
+  // getline, not an iterator over the buffer: that one throws when the process ends meanwhile.
+  for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
   return words;
 }
 

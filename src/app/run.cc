@@ -14,6 +14,7 @@
 #include "app/control.h"
 #include "app/diagnose.h"
 #include "app/engine.h"
+#include "app/groups.h"
 #include "app/rule_files.h"
 #include "base/log.h"
 #include "flow/resolver.h"
@@ -206,22 +207,26 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
 class Running {
  public:
   Running(config::Config config, const RunOptions& options, Engine& engine, host::Keeper& keeper,
-          std::vector<host::Policy> policies, host::LocalProxies proxies, bool same_namespace)
+          std::vector<host::Policy> policies, host::LocalProxies proxies, bool same_namespace,
+          Fd requests)
       : config_(std::move(config)),
         options_(options),
         engine_(engine),
         keeper_(keeper),
         policies_(std::move(policies)),
         proxies_(std::move(proxies)),
-        same_namespace_(same_namespace) {}
+        same_namespace_(same_namespace),
+        requests_(std::move(requests)) {}
 
   Result<> serve() {
     files_.follow(config_);
     follow_uplink();
-    return serve_control({[this] { look(); }, [this] { return tick(); },
-                          [this] { return files_.have_changed(); }, [this] { read_rule_sets(); },
-                          [this] { reload(); },
-                          [this] { log::info("counters: {}", engine_.counters()); }});
+    return serve_control(
+        {[this] { look(); }, [this] { return tick(); }, [this] { return files_.have_changed(); },
+         [this] { read_rule_sets(); }, [this] { reload(); },
+         [this] { log::info("counters: {}", engine_.counters()); },
+         [this](const nlohmann::json& request) { return answer_about(engine_.groups(), request); }},
+        std::move(requests_));
   }
 
   /// Before the engine stops: what comes from now on goes its usual way.
@@ -328,6 +333,7 @@ class Running {
   std::vector<host::Policy> policies_;
   host::LocalProxies proxies_;
   bool same_namespace_;
+  Fd requests_;
   std::string uplink_;
   RuleFiles files_;
 };
@@ -401,8 +407,15 @@ int run(const config::Config& asked, const RunOptions& options) {
   for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
+  // Here, not where the interfaces are: who asks looks for this process' namespace.
+  Fd requests;
+  if (auto opened = open_requests(::getpid())) {
+    requests = std::move(*opened);
+  } else {
+    log::warn("hairpin select and groups will not be answered: {}", opened.error().text());
+  }
   Running task(config, options, engine, made->keeper, std::move(policies), std::move(proxies),
-               same_namespace);
+               same_namespace, std::move(requests));
   engine_ready.set_value(&task);
   control.join();
   engine.stop();

@@ -19,10 +19,17 @@ struct [[nodiscard]] Error {
 
   std::string what;  ///< The call and its object: "TUNSETIFF tun0", "connect 192.0.2.1:1080".
   int code = 0;
+  /// Of a connection through an outbound: its way itself has failed, whatever the destination.
+  bool of_the_way = false;
 
   std::string text() const {
     if (code == 0) return what;
     return what + ": " + std::generic_category().message(code);
+  }
+
+  Error on_the_way() && {
+    of_the_way = true;
+    return std::move(*this);
   }
 
   /// Puts the object or the purpose before what is known so far.

@@ -19,13 +19,15 @@ struct CommandInfo {
   const char* summary;
 };
 
-constexpr std::array<CommandInfo, 11> kCommands{{
+constexpr std::array<CommandInfo, 13> kCommands{{
     {"run", "[-c FILE | options]", "bring the interface up and serve what is routed to it"},
     {"exec", "[options] [--] COMMAND [ARG]...",
      "run a command whose only way to the network is hairpin"},
     {"bypass", "[options] [--] COMMAND [ARG]...", "run a command that is not captured"},
     {"plan", "[-c FILE | options]", "print what run would do to this host"},
     {"reload", "[options]", "have a running hairpin read its configuration again"},
+    {"select", "[options] GROUP OUTBOUND", "have a selector of a running hairpin use an outbound"},
+    {"groups", "[options]", "show the groups of a running hairpin, and what they choose"},
     {"cleanup", "", "remove what killed ones have left behind, and open what on_stop has closed"},
     {"doctor", "[-c FILE | options]", "look for what is in the way, and say what helps"},
     {"match", "-c FILE [options] DESTINATION[:PORT]",
@@ -49,8 +51,8 @@ void add_interface_options(po::options_description& options) {
   using Texts = std::vector<std::string>;
   options.add_options()(
       "proxy", named<std::string>("URL"),
-      "send flows through socks5://[USER:PASS@]HOST[:PORT] or http://…, or to direct:// (default) "
-      "or block://")(
+      "send flows through socks5://[USER:PASS@]HOST[:PORT], http://… or https://…, or to direct:// "
+      "(default) or block://")(
       "address", named<Texts>("PREFIX")->composing(),
       "address of the interface; may be given several times (default 172.18.0.1/30 and "
       "fdfe:dcba:9876::1/126)")("mtu", named<unsigned>("BYTES"),
@@ -95,6 +97,9 @@ po::options_description options_of(std::string_view command) {
                           "of hairpin's outbound sockets (default 0x2024)");
   } else if (command == "reload") {
     options.add_options()("pid", named<int>("PID"), "which one (default: the only one here)");
+  } else if (command == "select" || command == "groups") {
+    options.add_options()("pid", named<int>("PID"), "which one (default: the only one here)");
+    if (command == "groups") options.add_options()("json", "print JSON");
   } else if (command == "match") {
     options.add_options()("config,c", named<std::string>("FILE"),
                           "configuration; - is standard input")(
@@ -231,6 +236,11 @@ std::string text_of(const po::variables_map& given, const char* option,
   return given.count(option) == 0 ? otherwise : given[option].as<std::string>();
 }
 
+std::optional<int> pid_of(const po::variables_map& given) {
+  if (given.count("pid") == 0) return std::nullopt;
+  return given["pid"].as<int>();
+}
+
 Result<Command> make_match(const CommandInfo& info, const po::variables_map& given,
                            const Words& words) {
   if (given.count("config") == 0) return usage(info, "--config is missing");
@@ -283,7 +293,7 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
     }
     words.resize(own);
   }
-  const bool takes_words = name == "match" || name == "rule-set";
+  const bool takes_words = name == "match" || name == "rule-set" || name == "select";
   po::options_description accepted;
   accepted.add(options);
   po::positional_options_description positions;
@@ -324,13 +334,13 @@ Result<Command> parse_command(const CommandInfo& info, std::vector<std::string> 
     if (given.count("mark") != 0) mark = given["mark"].as<std::string>();
     return Command(Bypass{mark, std::move(command)});
   }
-  if (name == "reload") {
-    Reload reload;
-    if (given.count("pid") != 0) reload.pid = given["pid"].as<int>();
-    return Command(reload);
-  }
+  if (name == "reload") return Command(Reload{pid_of(given)});
   const Words rest = given.count("words") == 0 ? Words() : given["words"].as<Words>();
   if (name == "match") return make_match(info, given, rest);
+  if (name == "select" && rest.size() != 2)
+    return usage(info, "a group and an outbound are needed");
+  if (name == "select") return Command(Select{pid_of(given), rest[0], rest[1]});
+  if (name == "groups") return Command(Groups{pid_of(given), given.count("json") != 0});
   if (name == "rule-set") return make_rule_set(info, given, rest);
   if (name == "cleanup") return Command(Cleanup{});
   if (name == "check") {

@@ -61,6 +61,15 @@ struct Bypass {
 struct Reload {
   std::optional<int> pid;
 };
+struct Select {
+  std::optional<int> pid;
+  std::string group;
+  std::string outbound;
+};
+struct Groups {
+  std::optional<int> pid;
+  bool json = false;
+};
 struct Cleanup {};
 struct Doctor {
   Source source;
@@ -71,8 +80,8 @@ struct Help {
   std::string text;
 };
 
-using Command = std::variant<Run, Check, Plan, Match, RuleSet, Exec, Bypass, Reload, Cleanup,
-                             Doctor, Version, Help>;
+using Command = std::variant<Run, Check, Plan, Match, RuleSet, Exec, Bypass, Reload, Select, Groups,
+                             Cleanup, Doctor, Version, Help>;
 
 /// Requires: argv as main() gets it. An error is wrong usage, told in one sentence.
 Result<Command> parse(int argc, const char* const* argv);

@@ -19,4 +19,10 @@ std::vector<Mark> marks_of(const Config& config) {
   return marks;
 }
 
+std::vector<std::string> references_of(const Outbound& outbound) {
+  if (const auto* group = std::get_if<Group>(&outbound.kind)) return group->outbounds;
+  if (!outbound.dial.detour.empty()) return {outbound.dial.detour};
+  return {};
+}
+
 }  // namespace hairpin::config

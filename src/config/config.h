@@ -121,10 +121,16 @@ struct DomainResolver {
 
 /// How an outbound opens its connections.
 struct Dial {
+  std::string detour;  ///< Tag of the outbound that they go through; empty: none.
   std::string bind_interface;
   std::optional<Mark> routing_mark;  ///< Empty: route.default_mark.
   Duration connect_timeout = std::chrono::seconds(5);
   DomainResolver domain_resolver;  ///< Empty: route.default_domain_resolver.
+  std::optional<IpAddr> inet4_bind_address;
+  std::optional<IpAddr> inet6_bind_address;
+  bool reuse_addr = false;
+  bool tcp_fast_open = false;
+  Duration fallback_delay{300};  ///< Before the next address of a name is tried beside the last.
 
   friend bool operator==(const Dial&, const Dial&) = default;
 };
@@ -158,14 +164,42 @@ struct Http {
   Server server;
   std::string username;
   std::string password;
+  Tls tls;
 
   friend bool operator==(const Http&, const Http&) = default;
+};
+
+/// What is asked to measure a way.
+struct Url {
+  bool tls = true;
+  Server server{"www.gstatic.com", 443};
+  std::string authority = "www.gstatic.com";  ///< The host, and its port where it is not usual.
+  std::string path = "/generate_204";         ///< With the query.
+
+  friend bool operator==(const Url&, const Url&) = default;
+};
+
+/// An outbound that chooses one of several.
+struct Group {
+  enum class How : std::uint8_t { selector, urltest, failover };
+  How how = How::selector;
+  std::vector<std::string> outbounds;  ///< Tags; at least one, each once.
+  std::string default_outbound;        ///< Of a selector, at the start; empty: the first.
+  /// Connections that run through a member end when another one is chosen.
+  bool interrupt_exist_connections = false;
+  Url url;
+  Duration interval = std::chrono::minutes(3);
+  Duration tolerance{50};
+  Duration idle_timeout = std::chrono::minutes(30);  ///< Unused for so long: not measured.
+  Duration retry_after = std::chrono::seconds(30);   ///< Before a member that failed is tried.
+
+  friend bool operator==(const Group&, const Group&) = default;
 };
 
 struct Outbound {
   std::string tag;
   Dial dial;
-  std::variant<Direct, Block, Socks, Http> kind;
+  std::variant<Direct, Block, Socks, Http, Group> kind;
 
   friend bool operator==(const Outbound&, const Outbound&) = default;
 };
@@ -341,6 +375,9 @@ struct Config {
   Dns dns;
   CacheFile cache_file;
 };
+
+/// Tags of the outbounds that this one goes through, or chooses from.
+std::vector<std::string> references_of(const Outbound& outbound);
 
 /// The marks of all outbound sockets, each once.
 std::vector<Mark> marks_of(const Config& config);

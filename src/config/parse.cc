@@ -10,6 +10,7 @@
 #include "config/conditions.h"
 #include "config/parse_auto_route.h"
 #include "config/parse_dns.h"
+#include "config/parse_outbounds.h"
 #include "config/reader.h"
 #include "config/rule_set.h"
 
@@ -17,7 +18,6 @@ namespace hairpin::config {
 
 // Found by read(vector), by the argument's namespace.
 void read(const Reader& reader, TunInbound& out);
-void read(const Reader& reader, Outbound& out);
 void read(const Reader& reader, RouteRule& rule);
 void read(const Reader& reader, RuleSet& out);
 
@@ -54,9 +54,6 @@ constexpr std::array<Field<Log>, 4> kLogFields{{
 }};
 
 // ---- inbounds -----------------------------------------------------------------------------------
-
-template <class T>
-void ignore_type(const Reader&, T&) {}  // read before, to choose the table
 
 void read_mtu(const Reader& reader, TunInbound& tun) {
   if (reader.value() == 0) return;
@@ -122,157 +119,6 @@ std::optional<Handshake> parse_handshake(std::string_view text) {
   if (text == "faithful") return Handshake::faithful;
   if (text == "eager") return Handshake::eager;
   return std::nullopt;
-}
-
-namespace {
-
-// ---- outbounds ----------------------------------------------------------------------------------
-
-/// The members that all outbounds share, and the part that is each one's own.
-template <class Kind>
-struct Typed {
-  std::string tag;
-  Dial dial;
-  Kind kind;
-};
-
-template <class Kind>
-void read_routing_mark(const Reader& reader, Typed<Kind>& out) {
-  Mark mark;
-  const std::size_t before = reader.problems().size();
-  read(reader, mark);
-  if (reader.problems().size() == before) out.dial.routing_mark = mark;
-}
-
-template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 6> kDialFields{{
-    {"type", "\"direct\", \"socks\", \"http\" or \"block\"", ignore_type<Typed<Kind>>},
-    {"tag", kText, [](const Reader& reader, Typed<Kind>& out) { read(reader, out.tag); }},
-    {"bind_interface", "the name of an interface",
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.bind_interface); }},
-    {"routing_mark", "a mark", read_routing_mark<Kind>},
-    {"connect_timeout", kDuration,
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.connect_timeout); }},
-    {"domain_resolver", kResolver,
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.domain_resolver); }},
-}};
-
-constexpr std::array<Field<Typed<Block>>, 2> kBlockFields{{
-    {"type", "\"block\"", ignore_type<Typed<Block>>},
-    {"tag", kText, [](const Reader& reader, Typed<Block>& out) { read(reader, out.tag); }},
-}};
-
-template <class Kind>
-inline constexpr std::array<Field<Typed<Kind>>, 4> kServerFields{{
-    {"server", "an address or a host name",
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.server.host); }},
-    {"server_port", "a port",
-     [](const Reader& reader, Typed<Kind>& out) { read_port(reader, out.kind.server.port); }},
-    {"username", kText,
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.username); }},
-    {"password", kText,
-     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.password); }},
-}};
-
-void read_socks_version(const Reader& reader, Typed<Socks>&) {
-  if (reader.value() != "5" && reader.value() != 5) {
-    reader.expected("\"5\" (versions 4 and 4a are not supported)");
-  }
-}
-
-void read_socks_network(const Reader& reader, Typed<Socks>& out) {
-  std::vector<Network> networks;
-  read(reader, networks);
-  out.kind.tcp = std::ranges::find(networks, Network::tcp) != networks.end();
-  out.kind.udp = std::ranges::find(networks, Network::udp) != networks.end();
-}
-
-constexpr std::array<Field<Typed<Socks>>, 3> kSocksFields{{
-    {"version", "\"5\"", read_socks_version},
-    {"network", "\"tcp\", \"udp\" or a list of both", read_socks_network},
-    {"pipeline", kBool,
-     [](const Reader& reader, Typed<Socks>& out) { read(reader, out.kind.pipeline); }},
-}};
-
-template <class T, std::size_t... Sizes>
-std::vector<Field<T>> join(const std::array<Field<T>, Sizes>&... tables) {
-  std::vector<Field<T>> all;
-  (all.insert(all.end(), tables.begin(), tables.end()), ...);
-  return all;
-}
-
-template <class Kind>
-std::vector<Field<Typed<Kind>>> outbound_fields() {
-  if constexpr (std::is_same_v<Kind, Block>) return join(kBlockFields);
-  if constexpr (std::is_same_v<Kind, Direct>) return join(kDialFields<Kind>);
-  if constexpr (std::is_same_v<Kind, Http>) return join(kDialFields<Kind>, kServerFields<Kind>);
-  if constexpr (std::is_same_v<Kind, Socks>) {
-    return join(kDialFields<Kind>, kServerFields<Kind>, kSocksFields);
-  }
-}
-
-/// RFC 1929 has one byte for each length; an empty password is allowed, an empty user is none.
-template <class Kind>
-void check_server(const Reader& reader, const Kind& kind) {
-  if (kind.server.host.empty()) reader.complain("\"server\" is missing");
-  if (kind.server.host.size() > 255) reader.member("server").complain("is longer than 255 bytes");
-  if (kind.server.port == 0) reader.complain("\"server_port\" is missing");
-  if (kind.username.size() > 255) reader.member("username").complain("is longer than 255 bytes");
-  if (kind.password.size() > 255) reader.member("password").complain("is longer than 255 bytes");
-  if (kind.username.empty() && !kind.password.empty()) {
-    reader.complain("\"password\" needs a \"username\"");
-  }
-  if constexpr (requires { kind.pipeline; }) {
-    if (kind.pipeline && !kind.username.empty()) {
-      reader.member("pipeline").complain("cannot be had with a password");
-    }
-  }
-}
-
-template <class Kind>
-void read_outbound_as(const Reader& reader, Outbound& out) {
-  Typed<Kind> typed;
-  const auto fields = outbound_fields<Kind>();
-  const std::size_t before = reader.problems().size();
-  read_object<Typed<Kind>>(reader, fields, typed);
-  if constexpr (requires { typed.kind.server; }) {
-    if (reader.problems().size() == before) check_server(reader, typed.kind);
-  }
-  out = {std::move(typed.tag), std::move(typed.dial), std::move(typed.kind)};
-}
-
-/// The value of "type"; complains and is empty unless it is one of `known`.
-std::string read_type(const Reader& reader, std::span<const std::string_view> known) {
-  if (!reader.is_object()) return "";
-  std::string choices;
-  for (const std::string_view name : known) {
-    choices += (choices.empty() ? "\"" : ", \"") + std::string(name) + "\"";
-  }
-  if (!reader.value().contains("type")) {
-    reader.complain("\"type\" is missing: " + choices);
-    return "";
-  }
-  const Reader type = reader.member("type");
-  std::string text;
-  read(type, text);
-  if (std::ranges::find(known, text) != known.end()) return text;
-  const std::string guess = nearest(text, known);
-  if (type.value().is_string()) {
-    type.complain("unknown type \"" + text + "\"; " +
-                  (guess.empty() ? "known: " + choices : "did you mean \"" + guess + "\"?"));
-  }
-  return "";
-}
-
-}  // namespace
-
-void read(const Reader& reader, Outbound& out) {
-  constexpr std::array<std::string_view, 4> kTypes{"direct", "socks", "http", "block"};
-  const std::string type = read_type(reader, kTypes);
-  if (type == "direct") read_outbound_as<Direct>(reader, out);
-  if (type == "socks") read_outbound_as<Socks>(reader, out);
-  if (type == "http") read_outbound_as<Http>(reader, out);
-  if (type == "block") read_outbound_as<Block>(reader, out);
 }
 
 namespace {
@@ -513,6 +359,7 @@ void check_whole(const Reader& root, const Config& config) {
                           given->size() == config.outbounds.size();
   if (!all_parsed) return;
   check_dns(problems, config, outbounds);
+  check_outbounds(problems, config, outbounds);
   check_reference(problems, "route.final", config.route.final, outbounds, "outbound");
   for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
     const RouteRule& rule = config.route.rules[i];
@@ -556,10 +403,7 @@ std::vector<FieldInfo> all_fields() {
   list_fields<Config>(all, "", kConfigFields);
   list_fields<Log>(all, "log", kLogFields);
   list_fields<TunInbound>(all, "inbounds", tun_fields());
-  list_fields<Typed<Direct>>(all, "outbounds, direct", outbound_fields<Direct>());
-  list_fields<Typed<Socks>>(all, "outbounds, socks", outbound_fields<Socks>());
-  list_fields<Typed<Http>>(all, "outbounds, http", outbound_fields<Http>());
-  list_fields<Typed<Block>>(all, "outbounds, block", outbound_fields<Block>());
+  list_outbound_fields(all);
   list_fields<Route>(all, "route", kRouteFields);
   list_fields<rule::Rule>(all, "route.rules", all_rule_fields(RuleContext::flow));
   list_fields<RouteRule>(all, "route.rules", kActionFields);

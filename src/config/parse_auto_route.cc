@@ -259,7 +259,9 @@ void check_kept_out(Problems& problems, const Config& config) {
     }
     for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
       const Outbound& outbound = config.outbounds[i];
-      if (std::holds_alternative<Block>(outbound.kind)) continue;
+      // Whoever opens no sockets needs no mark.
+      const bool group = std::holds_alternative<Group>(outbound.kind);
+      if (group || std::holds_alternative<Block>(outbound.kind)) continue;
       const Mark mark = outbound.dial.routing_mark.value_or(config.route.default_mark);
       const std::string where = "outbounds[" + std::to_string(i) + "]";
       if (!mark) {

@@ -60,8 +60,12 @@ Result<nlohmann::json> parse_proxy_url(std::string_view url) {
   } else if (scheme == "http") {
     outbound["type"] = "http";
     outbound["server_port"] = 8080;
+  } else if (scheme == "https") {
+    outbound["type"] = "http";
+    outbound["server_port"] = 443;
+    outbound["tls"] = {{"enabled", true}};
   } else {
-    return wrong("unknown scheme (known: socks5, http, direct, block)");
+    return wrong("unknown scheme (known: socks5, http, https, direct, block)");
   }
 
   if (const auto at = rest.rfind('@'); at != std::string_view::npos) {

@@ -8,9 +8,10 @@
 
 namespace hairpin::config {
 
-/// "socks5://user:password@host:1080" (also socks://, socks5h://), "http://host:8080", "direct://",
-/// "block://" as the JSON object of an outbound. User and password may be percent-encoded
-/// (RFC 3986). Default ports are 1080 and 8080.
+/// "socks5://user:password@host:1080" (also socks://, socks5h://), "http://host:8080",
+/// "https://host" (an HTTP proxy that speaks TLS), "direct://", "block://" as the JSON object of an
+/// outbound. User and password may be percent-encoded
+/// (RFC 3986). Default ports are 1080, 8080 and 443.
 Result<nlohmann::json> parse_proxy_url(std::string_view url);
 
 }  // namespace hairpin::config

@@ -218,4 +218,26 @@ void read_port_range(const Reader& reader, PortRange& out) {
   out = *range;
 }
 
+std::string read_type(const Reader& object, std::span<const std::string_view> known) {
+  if (!object.is_object()) return "";
+  std::string choices;
+  for (const std::string_view name : known) {
+    choices += (choices.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+  }
+  if (!object.value().contains("type")) {
+    object.complain("\"type\" is missing: " + choices);
+    return "";
+  }
+  const Reader type = object.member("type");
+  std::string text;
+  read(type, text);
+  if (std::ranges::find(known, text) != known.end()) return text;
+  const std::string guess = nearest(text, known);
+  if (type.value().is_string()) {
+    type.complain("unknown type \"" + text + "\"; " +
+                  (guess.empty() ? "known: " + choices : "did you mean \"" + guess + "\"?"));
+  }
+  return "";
+}
+
 }  // namespace hairpin::config

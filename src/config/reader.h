@@ -79,6 +79,10 @@ struct Field {
   void (*read)(const Reader&, T&);
 };
 
+/// Of "type", which is read before, to choose the table.
+template <class T>
+void ignore_type(const Reader&, T&) {}
+
 /// One line of the tables that the parser works from: the manual page is held against them.
 struct FieldInfo {
   std::string object;  ///< "inbounds", "outbounds, socks", …
@@ -132,6 +136,13 @@ void read_parts(const Reader& object, const Part<T>&... parts) {
   }
 }
 
+/// The value of "type"; complains and is empty unless it is one of `known`.
+std::string read_type(const Reader& object, std::span<const std::string_view> known);
+
+/// Complains about a tag that nobody has. `what`: whose tags these are.
+void check_reference(Problems& problems, std::string where, const std::string& tag,
+                     const std::set<std::string>& tags, const char* what);
+
 template <class T>
 void read_object(const Reader& object, std::span<const Field<T>> fields, T& out) {
   read_parts(object, Part<T>{fields, out});
@@ -159,10 +170,6 @@ void read(const Reader& reader, std::vector<T>& out) {
     if (reader.problems().size() == before) out.push_back(std::move(value));
   }
 }
-
-/// Complains unless `tag` is empty or one of `tags`; `what` says of what.
-void check_reference(Problems& problems, std::string where, const std::string& tag,
-                     const std::set<std::string>& tags, const char* what);
 
 std::optional<Duration> parse_duration(std::string_view text);
 

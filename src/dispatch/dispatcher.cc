@@ -1,7 +1,5 @@
 #include "dispatch/dispatcher.h"
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "dispatch/dns_stream.h"
 #include "dispatch/sniff_client.h"
@@ -51,7 +49,8 @@ bool Generation::identify(Flow& flow) const {
 Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy,
                        std::shared_ptr<dns::Store> store, bool mark_sockets)
     : worker_(worker), mark_sockets_(mark_sockets), store_(std::move(store)) {
-  auto outbounds = outbound::make_outbounds(policy->config, worker, mark_sockets);
+  auto outbounds =
+      outbound::make_outbounds(policy->config, *policy->groups, worker, mark_sockets, {});
   generation_ = make_generation(std::move(policy), std::move(outbounds));
 }
 
@@ -69,20 +68,11 @@ std::shared_ptr<const Generation> Dispatcher::make_generation(
 }
 
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {
-  auto fresh = outbound::make_outbounds(policy->config, worker_, mark_sockets_);
-  const config::Config& before = generation_->policy->config;
-  const config::Config& after = policy->config;
-  const bool same_defaults =
-      before.route.default_mark == after.route.default_mark &&
-      before.route.default_interface == after.route.default_interface &&
-      before.route.default_domain_resolver == after.route.default_domain_resolver &&
-      before.route.auto_detect_interface == after.route.auto_detect_interface;
-  for (std::size_t i = 0; same_defaults && i < after.outbounds.size(); ++i) {
-    const auto same = std::ranges::find(before.outbounds, after.outbounds[i]);
-    if (same == before.outbounds.end()) continue;
-    fresh[i] = generation_->outbounds[static_cast<std::size_t>(same - before.outbounds.begin())];
-  }
-  generation_ = make_generation(std::move(policy), std::move(fresh));
+  const outbound::Existing existing{&generation_->policy->config, generation_->policy->groups.get(),
+                                    generation_->outbounds};
+  auto outbounds =
+      outbound::make_outbounds(policy->config, *policy->groups, worker_, mark_sockets_, existing);
+  generation_ = make_generation(std::move(policy), std::move(outbounds));
 }
 
 bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& out) {
@@ -238,6 +228,7 @@ Task<Approach> Dispatcher::approach(Flow flow) {
     co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
+  if (through->tracks_connections()) co_return Approach{SynAnswer::let_in};
   auto server = co_await connect(flow, *through);
   if (!server) co_return Approach{answer_to(server.error()), true};
   co_return Approach{

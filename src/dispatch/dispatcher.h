@@ -27,14 +27,17 @@ namespace hairpin::dispatch {
 
 /// What flows are decided by: shared by all workers, and never changed.
 struct Policy {
-  /// `epoch` is of dns::Store::configure.
-  Policy(config::Config from, std::uint64_t epoch)
+  /// `epoch` is of dns::Store::configure. `before`: what there was; null: nothing.
+  Policy(config::Config from, std::uint64_t epoch, const Policy* before = nullptr)
       : config(std::move(from)),
+        groups(outbound::make_groups(config, before == nullptr ? nullptr : &before->config,
+                                     before == nullptr ? nullptr : before->groups)),
         router(config),
         dns(config.dns.servers.empty() ? nullptr
                                        : std::make_shared<const dns::Rules>(config, epoch)) {}
 
   config::Config config;
+  std::shared_ptr<const outbound::Groups> groups;
   route::Router router;
   std::shared_ptr<const dns::Rules> dns;  ///< Null: there is no server.
 };

@@ -75,6 +75,7 @@ Result<Owner> owner_of(const platform::Listener& listener) {
 }  // namespace
 
 const config::Server* server_of(const config::Outbound& outbound) {
+  if (!outbound.dial.detour.empty()) return nullptr;  // another proxy's business
   if (const auto* socks = std::get_if<config::Socks>(&outbound.kind)) return &socks->server;
   if (const auto* http = std::get_if<config::Http>(&outbound.kind)) return &http->server;
   return nullptr;

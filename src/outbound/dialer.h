@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,6 +23,15 @@ struct Resets {
   std::atomic<bool> by_remote = false;  ///< What was behind it has.
 };
 
+/// Something that goes when the connection goes, on the worker that has made both.
+class Attachment {
+ public:
+  Attachment() = default;
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+  virtual ~Attachment() = default;
+};
+
 /// A connected stream: a TCP socket of ours, or the near end of a socket pair that somebody reads
 /// and writes (TLS). Both are read, written, shut down and waited for alike.
 struct Connection {
@@ -30,13 +40,12 @@ struct Connection {
   /// What the remote sent right behind a proxy's last message: the first bytes for the client.
   std::vector<std::byte> early;
   std::shared_ptr<Resets> resets = {};  ///< Null: a TCP socket, which knows by itself.
+  std::vector<std::unique_ptr<Attachment>> attachments = {};
 
   /// Makes closing it a reset.
   void reset_on_close() {
-    if (resets)
-      resets->by_user = true;
-    else
-      platform::reset_on_close(socket.native_handle());
+    if (resets) resets->by_user = true;
+    platform::reset_on_close(socket.native_handle());
   }
   /// What looks like the end of the stream is not its end.
   bool was_reset() const { return resets && resets->by_remote; }
@@ -49,17 +58,26 @@ struct DetachedConnection {
   std::vector<std::byte> early;
   std::shared_ptr<Resets> resets;
 };
-/// Called by the worker that has it. Requires: nothing waits on the socket.
+/// Called by the worker that has it. Requires: nothing waits on the socket, and nothing is
+/// attached.
 DetachedConnection detach(Connection connection);
 /// Called by the worker that is to have it. Fails as Worker::watch does.
 Result<Connection> attach(Worker& worker, DetachedConnection detached);
 
-/// How sockets of one outbound are opened.
+class Outbound;
+
+/// How connections of one outbound are opened.
 struct DialOptions {
+  std::shared_ptr<Outbound> detour;  ///< Through this one, by no sockets of their own; null: none.
   Mark mark;
   std::string interface;       ///< To be bound to; empty: none.
   bool follow_uplink = false;  ///< Bound to the worker's uplink, where no interface is named.
   config::Duration connect_timeout;
+  config::Duration fallback_delay{300};
+  std::optional<IpAddr> source4;  ///< Of sockets for IPv4; empty: the kernel's choice.
+  std::optional<IpAddr> source6;
+  bool reuse_address = false;
+  bool fast_open = false;
   platform::Congestion congestion;
   config::DomainResolver resolver;  ///< Of names of servers; empty: the system's.
   bool resolves_by_rules = false;   ///< Empty means the rules of `dns`, where there are any.
@@ -70,7 +88,12 @@ struct DialOptions {
 };
 
 Task<Result<Connection>> dial(Worker& worker, const Endpoint& to, const DialOptions& options);
-/// Resolves, and tries each address until one connects.
+/// Families by turns, that of the first address first (RFC 8305, section 4).
+std::vector<IpAddr> by_turns(const std::vector<IpAddr>& addresses);
+
+/// Resolves, and connects to the first address that answers: the next one is tried when the last
+/// has failed, or has kept us waiting for `fallback_delay` (RFC 8305, section 5). Through a detour,
+/// which is told the name.
 Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
                               const DialOptions& options);
 
@@ -80,9 +103,11 @@ Task<Addresses> resolve(Worker& worker, const std::string& host, const DialOptio
 /// The client's side of a handshake: messages out, messages in, within one deadline.
 class Handshake {
  public:
-  /// Both must outlive the handshake.
-  Handshake(Worker& worker, Descriptor& socket, Clock::duration timeout)
-      : socket_(socket), deadline_(worker.watchdog, socket, timeout) {}
+  /// Both must outlive the handshake. What has come early is its first answer.
+  Handshake(Worker& worker, Connection& connection, Clock::duration timeout)
+      : socket_(connection.socket),
+        deadline_(worker.watchdog, connection.socket, timeout),
+        received_(std::move(connection.early)) {}
 
   Task<Result<>> send(std::span<const std::byte> message);
 

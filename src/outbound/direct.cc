@@ -118,6 +118,7 @@ class DirectPath final : public UdpPath {
 
 Task<Result<Connection>> Direct::connect(Target to) {
   if (to.has_address()) co_return co_await dial(worker_, to.endpoint, options_);
+  // Held by a variable: GCC 12 destroys an aggregate that is made within co_await twice.
   const config::Server server{to.name, to.endpoint.port};
   co_return co_await dial(worker_, server, options_);
 }

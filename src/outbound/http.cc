@@ -24,23 +24,38 @@ int status_errno(unsigned status) {
 
 }  // namespace
 
+Task<Result<Connection>> Http::reach_proxy() {
+  auto plain = co_await dial(worker_, settings_.server, options_);
+  if (!plain || !settings_.tls.enabled) co_return plain;
+  if (!tls_) {
+    auto made = TlsClient::make(settings_.tls, settings_.server.host);
+    if (!made) co_return made.error();
+    tls_ = std::move(*made);
+  }
+  auto secured = co_await start_tls(worker_, std::move(*plain), tls_, options_.connect_timeout);
+  if (!secured) co_return secured.error();
+  co_return std::move(secured->connection);
+}
+
 Task<Result<Connection>> Http::connect(Target to) {
-  auto connection = co_await dial(worker_, settings_.server, options_);
-  if (!connection) co_return std::move(connection.error()).in("proxy");
-  Handshake handshake(worker_, connection->socket, options_.connect_timeout);
+  auto connection = co_await reach_proxy();
+  if (!connection) co_return std::move(connection.error()).in("proxy").on_the_way();
+  Handshake handshake(worker_, *connection, options_.connect_timeout);
   std::optional<http_connect::Credentials> credentials;
   if (!settings_.username.empty()) credentials = {settings_.username, settings_.password};
 
   const std::string request = http_connect::request(to, credentials);
   if (auto sent = co_await handshake.send(std::as_bytes(std::span(request))); !sent) {
-    co_return sent.error();
+    co_return std::move(sent.error()).on_the_way();
   }
   auto response = co_await handshake.receive(http_connect::parse_response, http_connect::kMaxHead);
   if (!response) co_return response.error();
   if (response->status / 100 != 2) {
-    co_return Error{"HTTP CONNECT " + to.text() + ": " + std::to_string(response->status) + " " +
-                        response->reason,
-                    status_errno(response->status)};
+    Error refused{"HTTP CONNECT " + to.text() + ": " + std::to_string(response->status) + " " +
+                      response->reason,
+                  status_errno(response->status)};
+    if (response->status == 407) co_return std::move(refused).on_the_way();  // our own name
+    co_return refused;
   }
   connection->early = handshake.take_rest();
   co_return std::move(*connection);

@@ -1,7 +1,9 @@
-// `http`: through an HTTP proxy by CONNECT. Carries TCP only.
+// `http`: through an HTTP proxy by CONNECT, with TLS in between where it is asked for. Carries TCP
+// only.
 #pragma once
 
 #include "outbound/outbound.h"
+#include "outbound/tls.h"
 
 namespace hairpin::outbound {
 
@@ -20,9 +22,12 @@ class Http final : public Outbound {
   }
 
  private:
+  Task<Result<Connection>> reach_proxy();
+
   Worker& worker_;
   DialOptions options_;
   config::Http settings_;
+  std::shared_ptr<TlsClient> tls_;  ///< Made when it is first needed.
 };
 
 }  // namespace hairpin::outbound

@@ -12,6 +12,7 @@
 #include "flow/flow.h"
 #include "flow/worker.h"
 #include "outbound/dialer.h"
+#include "outbound/group_state.h"
 #include "wire/target.h"
 
 namespace hairpin::outbound {
@@ -19,6 +20,12 @@ namespace hairpin::outbound {
 /// What an outbound is told of a flow's destination.
 inline Target target_of(const Flow& flow) {
   return {flow.asked_for ? flow.domain : std::string(), flow.destination};
+}
+
+/// A server as a destination: its name is for whoever connects to resolve.
+inline Target target_of(const config::Server& server) {
+  if (const auto address = IpAddr::parse(server.host)) return {"", {*address, server.port}};
+  return {server.host, {{}, server.port}};
 }
 
 /// Who takes what comes back for one UDP association.
@@ -53,6 +60,8 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   const std::string& tag() const { return tag_; }
   /// False when flows of this kind end here: TCP is reset, UDP answered with ICMP.
   virtual bool carries(config::Network network) const = 0;
+  /// Whether connections have something attached, and so stay on the worker that has made them.
+  virtual bool tracks_connections() const { return false; }
   /// Requires: carries(tcp).
   virtual Task<Result<Connection>> connect(Target to) = 0;
   /// Requires: carries(udp). `sink` must outlive the path.
@@ -62,10 +71,20 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   std::string tag_;
 };
 
-/// All outbounds of a configuration, in its order, for one worker. With `mark_sockets` false no
-/// socket is marked: they are in another network namespace than what is captured.
-std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config, Worker& worker,
-                                                      bool mark_sockets);
+/// What there is already: an outbound whose settings are the same is kept, unless one that it goes
+/// through or chooses from is not.
+struct Existing {
+  const config::Config* config = nullptr;  ///< Null: nothing.
+  const Groups* groups = nullptr;
+  std::span<const std::shared_ptr<Outbound>> outbounds;
+};
+
+/// All outbounds of a configuration, in its order, for one worker. `groups` are made of the same
+/// configuration. With `mark_sockets` false no socket is marked: they are in another network
+/// namespace than what is captured.
+std::vector<std::shared_ptr<Outbound>> make_outbounds(const config::Config& config,
+                                                      const Groups& groups, Worker& worker,
+                                                      bool mark_sockets, const Existing& existing);
 
 /// A way out of its own, beside those of the configuration. Names of servers that no
 /// `domain_resolver` is given for are the system's to resolve.

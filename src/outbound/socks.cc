@@ -21,17 +21,8 @@ Result<> check_authentication(bool accepted) {
 
 }  // namespace
 
-Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target target) {
-  auto connection = co_await dial(worker_, settings_.server, options_);
-  if (!connection) co_return std::move(connection.error()).in("proxy");
-  Handshake handshake(worker_, connection->socket, options_.connect_timeout);
+Task<Result<>> Socks::introduce(Handshake& handshake, std::span<const std::byte> hello) {
   const bool with_password = !settings_.username.empty();
-
-  // Each step's message is held by a variable: the coroutine may be suspended while it is sent.
-  const socks5::Bytes wish = socks5::request(command, target);
-  socks5::Bytes hello = socks5::greeting(with_password);
-  const bool pipelined = settings_.pipeline && !with_password;
-  if (pipelined) hello.insert(hello.end(), wish.begin(), wish.end());
   if (auto sent = co_await handshake.send(hello); !sent) co_return sent.error();
   auto method = co_await handshake.receive(socks5::parse_method, socks5::kMaxMessage);
   if (!method) co_return method.error();
@@ -42,15 +33,29 @@ Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target
                           "password",
                     EACCES};
   }
-  if (method->value == socks5::Method::password) {
-    if (!with_password) co_return Error{"SOCKS5: the proxy wants a password that was not offered"};
-    const socks5::Bytes login = socks5::password_request(settings_.username, settings_.password);
-    if (auto sent = co_await handshake.send(login); !sent) co_return sent.error();
-    auto accepted = co_await handshake.receive(socks5::parse_password_reply, socks5::kMaxMessage);
-    if (!accepted) co_return accepted.error();
-    if (auto ok = check_authentication(accepted->value); !ok) co_return ok.error();
-  }
+  if (method->value != socks5::Method::password) co_return Result<>();
+  if (!with_password) co_return Error{"SOCKS5: the proxy wants a password that was not offered"};
+  const socks5::Bytes login = socks5::password_request(settings_.username, settings_.password);
+  if (auto sent = co_await handshake.send(login); !sent) co_return sent.error();
+  auto accepted = co_await handshake.receive(socks5::parse_password_reply, socks5::kMaxMessage);
+  if (!accepted) co_return accepted.error();
+  co_return check_authentication(accepted->value);
+}
 
+Task<Result<Socks::Negotiated>> Socks::negotiate(socks5::Command command, Target target) {
+  auto connection = co_await dial(worker_, settings_.server, options_);
+  if (!connection) co_return std::move(connection.error()).in("proxy").on_the_way();
+  Handshake handshake(worker_, *connection, options_.connect_timeout);
+
+  // Each step's message is held by a variable: the coroutine may be suspended while it is sent.
+  const socks5::Bytes wish = socks5::request(command, target);
+  socks5::Bytes hello = socks5::greeting(!settings_.username.empty());
+  const bool pipelined = settings_.pipeline && settings_.username.empty();
+  if (pipelined) hello.insert(hello.end(), wish.begin(), wish.end());
+  if (auto done = co_await introduce(handshake, hello); !done) {
+    co_return std::move(done.error()).on_the_way();
+  }
+  // From here on a failure may be the destination's: the proxy is there.
   if (!pipelined) {
     if (auto sent = co_await handshake.send(wish); !sent) co_return sent.error();
   }
@@ -75,15 +80,21 @@ Task<Result<Socks::Association>> Socks::associate() {
   const Target any;
   auto negotiated = co_await negotiate(socks5::Command::udp_associate, any);
   if (!negotiated) co_return negotiated.error();
-  Association association{std::move(negotiated->connection), negotiated->reply.bound.endpoint};
-  association.relay.address = association.relay.address.unmapped();
-  if (association.relay.address.is_unspecified() || !negotiated->reply.bound.name.empty()) {
-    // Servers that listen on all addresses say so; the one we reached them at is meant. A name,
-    // which no server in use sends, is not looked up: what it says is up to the server alone.
-    const auto proxy = platform::peer_endpoint(association.control.socket.native_handle());
-    if (!proxy) co_return proxy.error();
-    association.relay.address = proxy->address;
+  const Endpoint bound = negotiated->reply.bound.endpoint;
+  Association association{std::move(negotiated->connection),
+                          {"", {bound.address.unmapped(), bound.port}}};
+  if (!bound.address.is_unspecified() && negotiated->reply.bound.name.empty()) {
+    co_return association;
   }
+  // Servers that listen on all addresses say so; the one we reached them at is meant. A name,
+  // which no server in use sends, is not looked up: what it says is up to the server alone.
+  if (options_.detour) {
+    association.relay = target_of(config::Server{settings_.server.host, bound.port});
+    co_return association;
+  }
+  const auto proxy = platform::peer_endpoint(association.control.socket.native_handle());
+  if (!proxy) co_return proxy.error();
+  association.relay.endpoint.address = proxy->address;
   co_return association;
 }
 
@@ -93,7 +104,8 @@ bool starts_with(std::span<const std::byte> bytes, std::span<const std::byte> fr
   return bytes.size() >= front.size() && std::ranges::equal(bytes.first(front.size()), front);
 }
 
-/// Datagrams are kept until the proxy has opened the association; then they go straight through.
+/// Datagrams are kept until the proxy has opened the association; then they go straight through:
+/// by a socket of ours, or within another outbound.
 class SocksPath final : public UdpPath {
  public:
   SocksPath(std::shared_ptr<Socks> outbound, UdpSink& sink)
@@ -102,12 +114,15 @@ class SocksPath final : public UdpPath {
   }
   ~SocksPath() override {
     state_->closed = true;
+    // What waited for an association that was not opened.
+    state_->outbound->worker().counters.add(Count::udp_queue_full, state_->queue.size());
     state_->socket.reset();
+    state_->detour.reset();
     state_->control.reset();
   }
 
   void send(const Target& to, const platform::Burst& burst) override {
-    if (state_->socket) return state_->send(to, burst);
+    if (state_->is_open()) return state_->send(to, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
       if (state_->queue.size() >= kMaxQueued) {
         state_->outbound->worker().counters.add(Count::udp_queue_full, burst.count - i);
@@ -123,17 +138,55 @@ class SocksPath final : public UdpPath {
     Target to;
     std::vector<std::byte> payload;
   };
-  struct State {
+  struct State final : UdpSink {
     State(std::shared_ptr<Socks> through, UdpSink& to) : outbound(std::move(through)), sink(to) {}
 
-    void send(const Target& to, const platform::Burst& burst) {
-      std::array<std::byte, socks5::kMaxUdpHeader> header;
-      const std::size_t size = socks5::write_udp_header(to, header);
-      socket->send(std::span(header).first(size), burst, nullptr);
+    bool is_open() const { return socket || detour; }
+
+    Result<> open() {
+      Worker& worker = outbound->worker();
+      const DialOptions& options = outbound->options();
+      if (options.detour) {
+        auto path = options.detour->open_udp(*this);
+        if (!path) return std::move(path.error()).in("via " + options.detour->tag());
+        detour = std::move(*path);
+        return {};
+      }
+      const IpAddr& address = relay.endpoint.address;
+      auto opened = UdpSocket::open(worker, address.family(),
+                                    address.is_loopback() ? platform::Binding{options.mark, {}}
+                                                          : options.binding(worker, address),
+                                    [this](const platform::Received& datagrams) {
+                                      deliver(datagrams.source, datagrams.burst);
+                                    });
+      if (!opened) return opened.error();
+      if (auto connected = opened->connect(relay.endpoint); !connected) return connected;
+      socket = std::move(*opened);
+      return {};
     }
-    void receive(const platform::Received& datagrams) {
-      if (datagrams.source != relay) return;  // came before the socket was connected
-      const platform::Burst& burst = datagrams.burst;
+
+    void send(const Target& to, const platform::Burst& burst) {
+      std::array<std::byte, socks5::kMaxUdpHeader> space;
+      const auto header = std::span(space).first(socks5::write_udp_header(to, space));
+      if (socket) return socket->send(header, burst, nullptr);
+      // The other outbound has a header of its own to put in front.
+      const std::size_t stride = header.size() + burst.size;
+      wrapped.resize(burst.count * stride);
+      for (std::size_t i = 0; i < burst.count; ++i) {
+        const auto place = wrapped.begin() + static_cast<std::ptrdiff_t>(i * stride);
+        std::ranges::copy(burst[i], std::ranges::copy(header, place).out);
+      }
+      detour->send(relay, {wrapped, 0, stride, stride, burst.count, header.size() + burst.last});
+    }
+
+    /// Something else than our proxy: came before the socket was connected, or to the outbound's.
+    bool is_stranger(const Endpoint& from) const {
+      return from.port != relay.endpoint.port ||
+             (relay.has_address() && from.address != relay.endpoint.address);
+    }
+
+    void deliver(const Endpoint& from, const platform::Burst& burst) override {
+      if (is_stranger(from)) return;
       for (std::size_t i = 0; i < burst.count && !closed;) {
         const auto parsed = socks5::parse_udp_header(burst[i]);
         if (!parsed || !parsed->value.name.empty()) {
@@ -145,18 +198,25 @@ class SocksPath final : public UdpPath {
         const auto header = burst[i].first(parsed->size);
         std::size_t n = 1;
         while (i + n < burst.count && starts_with(burst[i + n], header)) ++n;
-        const Endpoint from{parsed->value.endpoint.address.unmapped(), parsed->value.endpoint.port};
-        sink.deliver(from, burst.part(i, n).without_front(parsed->size));
+        const Endpoint remote{parsed->value.endpoint.address.unmapped(),
+                              parsed->value.endpoint.port};
+        sink.deliver(remote, burst.part(i, n).without_front(parsed->size));
         i += n;
       }
+    }
+
+    void failed(const Error& error) override {
+      if (!closed) sink.failed(Error(error).in("via " + outbound->options().detour->tag()));
     }
 
     std::shared_ptr<Socks> outbound;
     UdpSink& sink;
     bool closed = false;
     std::optional<Connection> control;
-    Endpoint relay;
-    std::optional<UdpSocket> socket;
+    Target relay;
+    std::optional<UdpSocket> socket;  ///< Ours to the proxy, or
+    std::unique_ptr<UdpPath> detour;  ///< another outbound's.
+    std::vector<std::byte> wrapped;   ///< For what goes there, with our headers.
     std::deque<Queued> queue;
   };
 
@@ -165,17 +225,7 @@ class SocksPath final : public UdpPath {
     if (state->closed) co_return;
     if (!association) co_return state->sink.failed(association.error());
     state->relay = association->relay;
-    auto socket = UdpSocket::open(
-        state->outbound->worker(), state->relay.address.family(),
-        state->relay.address.is_loopback()
-            ? platform::Binding{state->outbound->options().mark, {}}
-            : state->outbound->options().binding(state->outbound->worker(), state->relay.address),
-        [raw = state.get()](const platform::Received& datagrams) { raw->receive(datagrams); });
-    if (!socket) co_return state->sink.failed(socket.error());
-    if (auto connected = socket->connect(state->relay); !connected) {
-      co_return state->sink.failed(connected.error());
-    }
-    state->socket = std::move(*socket);
+    if (auto opened = state->open(); !opened) co_return state->sink.failed(opened.error());
     state->control = std::move(association->control);
     for (Queued& queued : std::exchange(state->queue, {})) {
       state->send(queued.to, platform::Burst::single(queued.payload, 0, queued.payload.size()));
@@ -183,7 +233,9 @@ class SocksPath final : public UdpPath {
     // The association lives as long as its TCP connection (RFC 1928, section 7). Nothing is ever
     // received on it: becoming readable is its end.
     (void)co_await state->control->socket.async_wait(Wait::wait_read, kAsTuple);
-    if (!state->closed) state->sink.failed(Error{"the proxy closed the UDP association"});
+    if (!state->closed) {
+      state->sink.failed(Error{"the proxy closed the UDP association"}.on_the_way());
+    }
   }
 
   std::shared_ptr<State> state_;

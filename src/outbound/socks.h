@@ -15,7 +15,8 @@ class Socks final : public Outbound {
         settings_(std::move(settings)) {}
 
   bool carries(config::Network network) const override {
-    return network == config::Network::tcp ? settings_.tcp : settings_.udp;
+    const bool wanted = network == config::Network::tcp ? settings_.tcp : settings_.udp;
+    return wanted && (!options_.detour || options_.detour->carries(network));
   }
   Task<Result<Connection>> connect(Target to) override;
   Result<std::unique_ptr<UdpPath>> open_udp(UdpSink& sink) override;
@@ -23,7 +24,7 @@ class Socks final : public Outbound {
   /// A control connection on which the proxy relays datagrams, and the address that takes them.
   struct Association {
     Connection control;
-    Endpoint relay;
+    Target relay;
   };
   Task<Result<Association>> associate();
 
@@ -35,6 +36,8 @@ class Socks final : public Outbound {
     Connection connection;
     socks5::Reply reply;
   };
+  /// The greeting, and authentication.
+  Task<Result<>> introduce(Handshake& handshake, std::span<const std::byte> hello);
   /// Connects, authenticates, requests.
   Task<Result<Negotiated>> negotiate(socks5::Command command, Target target);
 

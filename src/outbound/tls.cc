@@ -181,9 +181,12 @@ class TlsSession {
     return {reinterpret_cast<const char*>(name), size};
   }
 
+  /// For errors.
+  std::string purpose() const { return "TLS handshake with " + client_->name_; }
+
   /// What the handshake failed of. Call right behind it.
   Error explain(int why, int code) const {
-    const std::string what = "TLS handshake with " + client_->name_;
+    const std::string what = purpose();
     const long verdict = SSL_get_verify_result(ssl_.get());
     const unsigned long last = ERR_peek_last_error();
     if (ERR_GET_REASON(last) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
@@ -424,8 +427,8 @@ Task<Result<>> shake_hands(Worker& worker, TlsSession& session, Clock::duration 
     }
     auto [ec] = co_await socket.async_wait(
         why == SSL_ERROR_WANT_READ ? Wait::wait_read : Wait::wait_write, kAsTuple);
-    if (deadline.expired()) co_return Error{"TLS handshake", ETIMEDOUT};
-    if (ec) co_return Error{"TLS handshake", ECANCELED};
+    if (deadline.expired()) co_return Error{session.purpose(), ETIMEDOUT};
+    if (ec) co_return Error{session.purpose(), ECANCELED};
   }
 }
 

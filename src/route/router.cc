@@ -27,7 +27,8 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
   facts.source = flow.client;
   facts.destination = flow.destination;
   facts.has_address = flow.has_address();
-  facts.ip_version = flow.destination.address.family();
+  // An address that stands for a name has a family, and nothing else that could be asked for.
+  if (flow.asked_for) facts.ip_version = flow.destination.address.family();
   facts.inbound = inbound;
   facts.domain = flow.domain;
   facts.addresses = flow.addresses;

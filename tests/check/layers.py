@@ -22,7 +22,7 @@ MAY = {
     "src/dispatch": {"src/config", "src/dns", "src/wire", "src/sniff", "src/flow", "src/route", "src/outbound", "src/relay", "nat", "platform"},
     "src/stack": {"src/config", "src/flow", "src/dispatch", "nat", "nft", "platform"},
     "src/host": {"src/config", "platform", "nft"},
-    "src/app": {"src/config", "src/dns", "src/rule", "src/flow", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "nft",
+    "src/app": {"src/config", "src/dns", "src/rule", "src/flow", "src/outbound", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "nft",
                 "platform"},
     "src/cli": {"src/config"},
     "src": {"src/app", "src/cli", "src/config", "src/flow", "src/rule", "src/sniff"},

@@ -230,7 +230,8 @@ TEST(Config, EachProblem) {
            "inbounds[0].include_uid_range[2]: expected a range of users such as \"1000:2000\", got "
            "3\n"},
           {outbound(R"("tag": "x")"),
-           "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\"\n"},
+           "outbounds[0]: \"type\" is missing: \"direct\", \"socks\", \"http\", \"block\", "
+           "\"selector\", \"urltest\", \"failover\"\n"},
           {outbound(R"("type": "socks")"),
            "outbounds[0]: \"server\" is missing\noutbounds[0]: \"server_port\" is missing\n"},
           {outbound(R"("type": "socks", "server": "a", "server_port": 0)"),
@@ -245,7 +246,8 @@ TEST(Config, EachProblem) {
            "outbounds[0].username: is longer than 255 bytes\n"},
           {outbound(R"("type": "direct", "server": "a")"),
            "outbounds[0].server: unknown field; known here: type tag bind_interface routing_mark "
-           "connect_timeout domain_resolver\n"},
+           "connect_timeout domain_resolver inet4_bind_address inet6_bind_address reuse_addr "
+           "fallback_delay\n"},
           {outbound(R"("type": "direct", "routing_mark": -1)"),
            "outbounds[0].routing_mark: expected a mark: a number below 2^32, or a text such as "
            "\"0x2024\", got -1\n"},
@@ -406,6 +408,8 @@ TEST(ProxyUrl, Valid) {
           {"http://[::1]:3128",
            R"({"server":"::1","server_port":3128,"tag":"proxy","type":"http"})"},
           {"http://[::1]", R"({"server":"::1","server_port":8080,"tag":"proxy","type":"http"})"},
+          {"https://h",
+           R"({"server":"h","server_port":443,"tag":"proxy","tls":{"enabled":true},"type":"http"})"},
           {"http://u%40x:p%3aw@h",
            R"({"password":"p:w","server":"h","server_port":8080,"tag":"proxy","type":"http","username":"u@x"})"},
           {"socks5://u@h",

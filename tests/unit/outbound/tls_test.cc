@@ -396,12 +396,10 @@ TEST_F(TlsTest, SilentServer) {
   const Fd silent(pair[1]);
   std::optional<Result<TlsConnection>> outcome;
   auto socket = worker_.watch(Fd(pair[0]));
+  Connection plain{std::move(*socket), {}, {}};
   asio::co_spawn(
       worker_.executor(),
-      [&]() -> Task<> {
-        outcome =
-            co_await start_tls(worker_, Connection{std::move(*socket), {}, {}}, *client, 50ms);
-      },
+      [&]() -> Task<> { outcome = co_await start_tls(worker_, std::move(plain), *client, 50ms); },
       asio::detached);
   run_until([&] { return outcome.has_value(); });
   EXPECT_EQ(outcome->error().code, ETIMEDOUT);
