@@ -8,6 +8,7 @@
 
 #include "fuzz/check.h"
 #include "nat/build.h"
+#include "nat/opening.h"
 #include "nat/translate.h"
 #include "support/packets.h"
 
@@ -57,6 +58,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   test::Bytes after = before;
   switch (translator().outer(after, packet)) {
     case Verdict::forward:
+      if (const auto opening = opening_of(packet)) {
+        FUZZ_CHECK(may_open(packet));
+        FUZZ_CHECK(opening->source.port != 0 && opening->destination.port != 0);
+      }
       check_forwarded(before, after, packet);
       break;
     case Verdict::echo: {
