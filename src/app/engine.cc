@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "app/rule_updates.h"
 #include "base/log.h"
 #include "dispatch/dispatcher.h"
 #include "dispatch/tcp_listener.h"
@@ -35,8 +36,8 @@ struct Engine::Source {
 
 struct Engine::PerWorker {
   PerWorker(std::shared_ptr<const dispatch::Policy> policy, std::shared_ptr<dns::Store> store,
-            LoopGuard& guard, Who* who, bool same_namespace)
-      : worker(guard, who),
+            LoopGuard& guard, Who* who, Stations* stations, bool same_namespace)
+      : worker(guard, who, stations),
         dispatcher(worker, std::move(policy), std::move(store), same_namespace) {}
 
   /// One worker's part of one link.
@@ -52,6 +53,8 @@ struct Engine::PerWorker {
            dispatch::PreparedConnections& prepared, const stack::Lost& lost);
   void change(const std::shared_ptr<const dispatch::Policy>& policy);
   void stop();
+
+  std::shared_ptr<RuleUpdates> updates;  ///< Of one worker; null: of another.
 
   Worker worker;
   dispatch::Dispatcher dispatcher;
@@ -97,6 +100,7 @@ void Engine::PerWorker::change(const std::shared_ptr<const dispatch::Policy>& po
     for (auto& listener : parts[i].tcp) listener->set_idle(inbound.tcp_idle_timeout);
     parts[i].associations->set_limits({inbound.udp_nat_max, inbound.udp_timeout});
   }
+  if (updates) updates->restart();
 }
 
 void Engine::PerWorker::stop() {
@@ -112,23 +116,28 @@ void Engine::PerWorker::stop() {
 }
 
 Engine::Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
-               bool same_namespace, stack::Lost link_lost,
-               std::optional<platform::SocketFinder> sockets)
+               bool same_namespace, stack::Lost link_lost, Surroundings surroundings)
     : store_(std::make_shared<dns::Store>()),
       policy_(std::make_shared<const dispatch::Policy>(
           config, store_->configure(config.dns, config.cache_file))),
       prepared_(max_prepared()),
       link_lost_(std::move(link_lost)) {
-  if (sockets) who_ = std::make_unique<Who>(std::move(*sockets));
+  if (surroundings.sockets) who_ = std::make_unique<Who>(std::move(*surroundings.sockets));
+  if (surroundings.neighbours) {
+    stations_ = std::make_unique<Stations>(std::move(*surroundings.neighbours));
+  }
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
-    auto worker =
-        std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(), same_namespace);
+    auto worker = std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(),
+                                              stations_.get(), same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, prepared_, link_lost_);
+    }
+    if (index == 0) {
+      worker->updates = std::make_shared<RuleUpdates>(worker->worker, worker->dispatcher);
     }
     workers_.push_back(std::move(worker));
   }
@@ -140,6 +149,8 @@ Engine::~Engine() {
 }
 
 void Engine::start() {
+  const PerWorker& first = *workers_.back();
+  asio::post(workers_.back()->worker.executor(), [updates = first.updates] { updates->restart(); });
   for (auto& worker : workers_) {
     threads_.emplace_back([&context = worker->worker.context] {
       const auto work = asio::make_work_guard(context);
@@ -186,6 +197,9 @@ void Engine::stop() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  for (const auto& worker : workers_) {
+    if (worker->updates) worker->updates->join();
+  }
   store_->close();  // it posts to the workers' contexts, too
   who_.reset();     // it posts to the workers' contexts
   for (const auto& source : sources_) stack::close_link(source->link);

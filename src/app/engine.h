@@ -16,6 +16,12 @@
 
 namespace hairpin::app {
 
+/// What looks up who has opened a flow. Without it no rule on that holds.
+struct Surroundings {
+  std::optional<platform::SocketFinder> sockets;   ///< Local processes.
+  std::optional<platform::Neighbours> neighbours;  ///< Hardware addresses.
+};
+
 class Engine {
  public:
   /// Sets SIGPIPE to be ignored: splice(2) to a socket that has been reset raises it, and has no
@@ -23,11 +29,10 @@ class Engine {
   ///
   /// `links[i]` belongs to `config.inbounds[i]` and was opened for `workers` workers. With
   /// `same_namespace` our outbound sockets live where the links are, and are marked. `link_lost` is
-  /// called, on any thread, when somebody has removed a device. `sockets` looks where the links
-  /// are; without it no rule on a local process holds.
+  /// called, on any thread, when somebody has removed a device. `surroundings` look where the
+  /// links are.
   Engine(const config::Config& config, std::vector<stack::Link> links, unsigned workers,
-         bool same_namespace, stack::Lost link_lost,
-         std::optional<platform::SocketFinder> sockets = std::nullopt);
+         bool same_namespace, stack::Lost link_lost, Surroundings surroundings = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -62,6 +67,7 @@ class Engine {
   LoopGuard loop_guard_;
   dispatch::PreparedConnections prepared_;
   std::unique_ptr<Who> who_;
+  std::unique_ptr<Stations> stations_;
   stack::Lost link_lost_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<std::unique_ptr<PerWorker>> workers_;

@@ -60,7 +60,7 @@ std::vector<host::Policy> policies_of(const config::Config& config,
 /// What has been made in the namespace of the interfaces.
 struct Made {
   std::vector<stack::Link> links;
-  std::optional<platform::SocketFinder> sockets;
+  Surroundings surroundings;
   host::Keeper keeper;
 };
 
@@ -84,9 +84,14 @@ Result<Made> make_here(const config::Config& config, bool same_namespace, unsign
   if (!keeper) return undone(keeper.error());
   made.keeper = std::move(*keeper);
   if (auto sockets = platform::SocketFinder::open()) {
-    made.sockets = std::move(*sockets);
+    made.surroundings.sockets = std::move(*sockets);
   } else {
     log::warn("rules on processes do not hold: {}", sockets.error().text());
+  }
+  if (auto neighbours = platform::Neighbours::open()) {
+    made.surroundings.neighbours = std::move(*neighbours);
+  } else {
+    log::warn("rules on hardware addresses do not hold: {}", neighbours.error().text());
   }
   return made;
 }
@@ -403,7 +408,7 @@ int run(const config::Config& asked, const RunOptions& options) {
         log::error("the interface was removed by somebody else; stopping");
         ::kill(::getpid(), SIGTERM);
       },
-      std::move(made->sockets));
+      std::move(made->surroundings));
   for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);

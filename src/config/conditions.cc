@@ -119,7 +119,20 @@ void read_user_ids(const Reader& reader, Rule& out) {
   }
 }
 
-constexpr std::array<Field<Rule>, 9> kOfFlows{{
+void read_macs(const Reader& reader, Rule& out) {
+  for (const Reader element : reader.list()) {
+    const auto* text = element.value().get_ptr<const std::string*>();
+    const auto mac = text == nullptr ? std::nullopt : parse_mac(*text);
+    if (mac) {
+      out.conditions.source_mac.push_back(*mac);
+    } else {
+      element.expected("an address such as \"02:00:5e:00:53:01\"");
+    }
+  }
+}
+
+constexpr std::array<Field<Rule>, 10> kOfFlows{{
+    {"source_mac_address", "a hardware address or a list of them", read_macs},
     {"user", "the name of a user, or a list of them", into<&Conditions::user>},
     {"user_id", "the number of a user, or a list of them", read_user_ids},
     {"protocol", "a protocol or a list of them", read_protocols},

@@ -257,7 +257,10 @@ struct Stamp {
 struct RuleSet {
   std::string tag;
   RuleSetFormat format = RuleSetFormat::inline_rules;
-  std::string path;
+  std::string path;             ///< Of a remote one: where it is kept.
+  std::optional<Url> url;       ///< Of a remote one.
+  std::string download_detour;  ///< Tag of an outbound; empty: the first.
+  Duration update_interval = std::chrono::hours(24);
   std::vector<std::string> country;                ///< Of RuleSetFormat::mmdb: codes such as "DE".
   std::shared_ptr<const rule::CompiledSet> rules;  ///< Null: not loaded yet.
   std::optional<Stamp> stamp;                      ///< Of the file, before it was read.

@@ -367,6 +367,10 @@ void check_whole(const Reader& root, const Config& config) {
     check_reference(problems, where + ".outbound", rule.outbound, outbounds, "outbound");
     check_rule_references(problems, where, rule.rule, inbounds, rule_sets);
   }
+  for (std::size_t i = 0; i < config.route.rule_sets.size(); ++i) {
+    check_reference(problems, "route.rule_set[" + std::to_string(i) + "].download_detour",
+                    config.route.rule_sets[i].download_detour, outbounds, "outbound");
+  }
   for (std::size_t i = 0; i < config.dns.rules.size(); ++i) {
     check_rule_references(problems, "dns.rules[" + std::to_string(i) + "]",
                           config.dns.rules[i].rule, inbounds, rule_sets);

@@ -80,18 +80,6 @@ void read_user_ranges(const Reader& reader, std::vector<UidRange>& out) {
   read_parsed(reader, out, "a range of users such as \"1000:2000\"", parse_uid_range);
 }
 
-std::optional<MacAddress> parse_mac(const std::string& text) {
-  std::array<unsigned, 6> bytes{};
-  int end = 0;
-  const int count = std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &bytes[0], &bytes[1],
-                                &bytes[2], &bytes[3], &bytes[4], &bytes[5], &end);
-  if (count != 6 || static_cast<std::size_t>(end) != text.size()) return std::nullopt;
-  MacAddress address;
-  std::ranges::transform(bytes, address.begin(),
-                         [](unsigned byte) { return static_cast<std::uint8_t>(byte); });
-  return address;
-}
-
 void read_macs(const Reader& reader, std::vector<MacAddress>& out) {
   read_parsed(reader, out, "an address such as \"02:00:5e:00:53:01\"", parse_mac);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <numeric>
 
 #include "config/parse.h"
@@ -108,6 +109,18 @@ void read(const Reader& reader, bool& out) {
 void read(const Reader& reader, std::string& out) {
   if (!reader.value().is_string()) return reader.expected("a text");
   out = reader.value().get<std::string>();
+}
+
+std::optional<MacAddress> parse_mac(const std::string& text) {
+  std::array<unsigned, 6> bytes{};
+  int end = 0;
+  const int count = std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%n", &bytes[0], &bytes[1],
+                                &bytes[2], &bytes[3], &bytes[4], &bytes[5], &end);
+  if (count != 6 || static_cast<std::size_t>(end) != text.size()) return std::nullopt;
+  MacAddress address;
+  std::ranges::transform(bytes, address.begin(),
+                         [](unsigned byte) { return static_cast<std::uint8_t>(byte); });
+  return address;
 }
 
 std::optional<Duration> parse_duration(std::string_view text) {

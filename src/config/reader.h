@@ -171,6 +171,8 @@ void read(const Reader& reader, std::vector<T>& out) {
   }
 }
 
+/// "02:00:5e:00:53:01"
+std::optional<MacAddress> parse_mac(const std::string& text);
 std::optional<Duration> parse_duration(std::string_view text);
 
 }  // namespace hairpin::config

@@ -12,6 +12,7 @@
 #include "config/conditions.h"
 #include "config/country.h"
 #include "config/parse.h"
+#include "config/url.h"
 #include "rule/binary.h"
 
 namespace hairpin::config {
@@ -57,11 +58,15 @@ constexpr std::array<Field<rule::RuleSet>, 2> kFile{{
      [](const Reader& reader, rule::RuleSet& out) { out.rules = read_rules(reader); }},
 }};
 
-constexpr std::string_view kTypes = "\"inline\" or \"local\"";
+constexpr std::string_view kTypes = "\"inline\", \"local\" or \"remote\"";
+/// Of remote ones, where nothing else is said.
+constexpr std::string_view kFolder = "/var/lib/hairpin/rule-set/";
+constexpr Duration kShortestInterval = std::chrono::seconds(1);
 constexpr std::string_view kFormats = "\"source\", \"binary\" or \"mmdb\"";
 
 void read_type(const Reader& reader, RuleSet&) {
-  if (reader.value() != "inline" && reader.value() != "local") reader.expected(kTypes);
+  const auto& type = reader.value();
+  if (type != "inline" && type != "local" && type != "remote") reader.expected(kTypes);
 }
 
 void read_format(const Reader& reader, RuleSet& out) {
@@ -86,12 +91,29 @@ void read_countries(const Reader& reader, RuleSet& out) {
   }
 }
 
-constexpr std::array<Field<RuleSet>, 6> kFields{{
+void read_url(const Reader& reader, RuleSet& out) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  out.url = text == nullptr ? std::nullopt : parse_url(*text);
+  if (!out.url) reader.expected("a URL such as \"https://example.com/some.srs\"");
+}
+
+void read_interval(const Reader& reader, RuleSet& out) {
+  const std::size_t before = reader.problems().size();
+  read(reader, out.update_interval);
+  if (reader.problems().size() == before && out.update_interval < kShortestInterval)
+    reader.complain("is shorter than a second");
+}
+
+constexpr std::array<Field<RuleSet>, 9> kFields{{
     {"type", kTypes, read_type},
     {"tag", "a text", [](const Reader& reader, RuleSet& out) { read(reader, out.tag); }},
     {"format", kFormats, read_format},
     {"path", "the path of a file",
      [](const Reader& reader, RuleSet& out) { read(reader, out.path); }},
+    {"url", "a URL", read_url},
+    {"download_detour", "the tag of an outbound",
+     [](const Reader& reader, RuleSet& out) { read(reader, out.download_detour); }},
+    {"update_interval", "a duration such as \"24h\"", read_interval},
     {"country", "the code of a country, or a list of them", read_countries},
     {"rules", "a list of rules",
      [](const Reader& reader, RuleSet& out) { compile(out, {0, read_rules(reader)}); }},
@@ -104,6 +126,25 @@ RuleSetFormat format_of(const std::string& path) {
   return RuleSetFormat::source;
 }
 
+/// The path of a URL, without the query.
+std::string file_of(const Url& url) {
+  return url.path.substr(0, url.path.find('?'));
+}
+
+/// One file for each tag.
+std::string kept_at(const RuleSet& set) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string name;
+  for (const char c : set.tag) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    name += plain ? std::string{c} : std::string{'%', kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  const bool binary = set.format == RuleSetFormat::binary;
+  const bool countries = set.format == RuleSetFormat::mmdb;
+  return std::string(kFolder) + name + (binary ? ".srs" : countries ? ".mmdb" : ".json");
+}
+
 std::vector<Interval> gather(const Config& config, const std::vector<std::string>& tags,
                              const std::string& where, Problems& problems) {
   std::vector<Interval> all;
@@ -111,7 +152,7 @@ std::vector<Interval> gather(const Config& config, const std::vector<std::string
     const auto set = std::ranges::find(config.route.rule_sets, tag, &RuleSet::tag);
     if (set == config.route.rule_sets.end()) {
       problems.push_back({where, "no rule-set has the tag \"" + tag + "\""});
-    } else if (set->rules && set->addresses.empty()) {
+    } else if (set->rules && set->addresses.empty() && (!set->url || set->stamp)) {
       problems.push_back({where, "the rule-set \"" + tag + "\" has no address"});
     } else {
       std::ranges::copy(set->addresses, std::back_inserter(all));
@@ -128,18 +169,26 @@ void read(const Reader& reader, RuleSet& out) {
   if (reader.problems().size() != before) return;
   const auto& json = reader.value();
   if (out.tag.empty()) reader.complain("\"tag\" is missing");
-  const bool local = json.value("type", "inline") == "local";
-  if (!local) {
+  const std::string type = json.value("type", "inline");
+  const bool remote = type == "remote";
+  if (type == "inline") {
     if (!json.contains("rules")) reader.complain("\"rules\" is missing");
-    for (const char* field : {"format", "path", "country"}) {
+    for (const char* field :
+         {"format", "path", "country", "url", "download_detour", "update_interval"}) {
       if (json.contains(field))
         reader.member(field).complain("is for files: \"type\" is \"inline\"");
     }
     return;
   }
+  if (json.contains("rules")) reader.complain("\"" + type + "\" takes no \"rules\"");
+  for (const char* field : {"url", "download_detour", "update_interval"}) {
+    if (!remote && json.contains(field))
+      reader.member(field).complain("is for \"type\" \"remote\"");
+  }
+  if (remote && !out.url) return reader.complain("\"url\" is missing");
+  if (!json.contains("format")) out.format = format_of(remote ? file_of(*out.url) : out.path);
+  if (remote && out.path.empty()) out.path = kept_at(out);
   if (out.path.empty()) reader.complain("\"path\" is missing");
-  if (json.contains("rules")) reader.complain("\"local\" takes no \"rules\"");
-  if (!json.contains("format")) out.format = format_of(out.path);
   const bool countries = out.format == RuleSetFormat::mmdb;
   if (countries && out.country.empty())
     reader.complain("\"country\" is missing, for example [\"DE\"]");
@@ -206,6 +255,7 @@ namespace {
 void load(RuleSet& set, Problems& problems) {
   const std::string where = "route.rule_set \"" + set.tag + "\"";
   set.stamp = stamp_of(set.path);
+  if (set.url && !set.stamp) return compile(set, {});  // to be fetched
   if (set.format == RuleSetFormat::mmdb) {
     auto addresses = read_countries_of(set.path, set.country);
     if (!addresses) return problems.push_back({where, addresses.error().text()});

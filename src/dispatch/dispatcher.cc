@@ -37,6 +37,7 @@ std::string size_text(std::uint64_t bytes) {
 }  // namespace
 
 bool Generation::identify(Flow& flow) const {
+  if (stations != nullptr) flow.source_mac = stations->find(flow.client.address);
   if (!names) return true;
   dns::Store::Identity known = store->identify(flow.destination.address);
   if (known.fake) flow.destination.address = everything(flow.destination.address.family()).address;
@@ -63,8 +64,10 @@ std::shared_ptr<const Generation> Dispatcher::make_generation(
                                            mark_sockets_);
   }
   worker_.names = names;
+  const bool asks_mac = policy->router.asks_mac() || (policy->dns && policy->dns->asks_mac());
+  Stations* stations = asks_mac ? worker_.stations : nullptr;
   return std::make_shared<Generation>(
-      Generation{std::move(policy), std::move(outbounds), store_, std::move(names)});
+      Generation{std::move(policy), std::move(outbounds), store_, std::move(names), stations});
 }
 
 void Dispatcher::change(std::shared_ptr<const Policy> policy) {

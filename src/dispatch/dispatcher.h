@@ -49,12 +49,14 @@ struct Generation {
   std::vector<std::shared_ptr<outbound::Outbound>> outbounds;
   std::shared_ptr<dns::Store> store;
   std::shared_ptr<dns::Service> names;  ///< Null: there is no server.
+  Stations* stations = nullptr;         ///< Null: no rule asks for hardware addresses.
 
   /// Whether any rule asks for the local process.
   bool asks_process() const {
     return policy->router.asks_process() || (policy->dns && policy->dns->asks_process());
   }
-  /// Gives the flow the name that its client has asked for. False: its address stands for a name
+  /// Gives the flow its client's hardware address, and the name that the client has asked for, as
+  /// far as rules ask for them. False: its address stands for a name
   /// that nobody knows any more.
   bool identify(Flow& flow) const;
 

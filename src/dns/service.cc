@@ -49,6 +49,7 @@ Rules::Rules(const config::Config& config, std::uint64_t epoch) : epoch_(epoch) 
     compiled.about_answer = rule.ip_accept_any || compiled.rule.needs().addresses;
     compiled.server = dns::find(config.dns.servers, rule.server).value_or(0);
     asks_process_ |= compiled.rule.needs().process;
+    asks_mac_ |= compiled.rule.needs().mac;
     rules_.push_back(std::move(compiled));
   }
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
@@ -146,6 +147,7 @@ rule::Facts Service::facts_of(const Query& query, const Asker& asker,
     facts.destination.port = asker.flow->destination.port;
     facts.inbound = rules_->inbounds_[asker.flow->inbound];
     facts.process = asker.flow->process.get();
+    facts.source_mac = asker.flow->source_mac;
   }
   return facts;
 }

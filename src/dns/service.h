@@ -37,6 +37,7 @@ class Rules {
   /// `epoch` is Store::configure's.
   Rules(const config::Config& config, std::uint64_t epoch);
   bool asks_process() const { return asks_process_; }
+  bool asks_mac() const { return asks_mac_; }
 
  private:
   friend class Service;
@@ -49,6 +50,7 @@ class Rules {
   std::vector<std::string> inbounds_;
   std::size_t final_ = 0;
   bool asks_process_ = false;
+  bool asks_mac_ = false;
   std::uint64_t epoch_;
 };
 

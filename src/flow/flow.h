@@ -31,6 +31,7 @@ struct Flow {
       {};  ///< That its first bytes have shown ("tls", "http"); empty: not known.
 
   std::shared_ptr<const rule::Process> process = {};  ///< Null: not known.
+  std::optional<rule::MacAddress> source_mac = {};    ///< Of the client; empty: not known.
   std::optional<config::Duration> udp_timeout = {};   ///< Shorter than the inbound's.
 
   /// What a rule changes.

@@ -15,6 +15,7 @@
 #include "flow/loop_guard.h"
 #include "flow/names.h"
 #include "flow/resolver.h"
+#include "flow/stations.h"
 #include "flow/watchdog.h"
 #include "flow/who.h"
 #include "platform/sockets.h"
@@ -23,7 +24,8 @@
 namespace hairpin {
 
 struct Worker {
-  explicit Worker(LoopGuard& guard, Who* finder = nullptr) : loop_guard(guard), who(finder) {}
+  explicit Worker(LoopGuard& guard, Who* finder = nullptr, Stations* near = nullptr)
+      : loop_guard(guard), who(finder), stations(near) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -53,7 +55,8 @@ struct Worker {
   // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
   Counters counters;
   LoopGuard& loop_guard;
-  Who* who;  ///< Null: processes are not known.
+  Who* who;            ///< Null: processes are not known.
+  Stations* stations;  ///< Null: hardware addresses are not known.
   platform::PipePool pipes{kIdlePipes};
   platform::DatagramBatch datagrams{kBatch, kHeadroom};
   std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.

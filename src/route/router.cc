@@ -34,6 +34,7 @@ rule::Facts facts_of(const Flow& flow, const std::string& inbound) {
   facts.addresses = flow.addresses;
   facts.protocol = flow.protocol;
   facts.process = flow.process.get();
+  facts.source_mac = flow.source_mac;
   return facts;
 }
 
@@ -91,6 +92,7 @@ Router::Router(const config::Config& config) {
     rules_.push_back({rule::CompiledRule(rule.rule, find), rule.action,
                       index_of(config.outbounds, rule.outbound)});
     asks_process_ |= rules_.back().rule.needs().process;
+    asks_mac_ |= rules_.back().rule.needs().mac;
   }
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);

@@ -45,6 +45,8 @@ class Router {
 
   /// Whether any rule asks for the local process.
   bool asks_process() const { return asks_process_; }
+  /// Whether any rule asks for the client's hardware address.
+  bool asks_mac() const { return asks_mac_; }
   /// Whether what sniffing may still find out about `flow` can matter to the rules from `from` on.
   bool asks_content(const Flow& flow, std::size_t from) const;
 
@@ -59,6 +61,7 @@ class Router {
   std::vector<std::string> inbounds_;  ///< Tags.
   std::size_t final_ = 0;
   bool asks_process_ = false;
+  bool asks_mac_ = false;
 };
 
 /// Each rule up to the one that decides, for people: as if sniffing had found what `facts` has of

@@ -326,6 +326,24 @@ class Processes(RulesTest):
         listener.close()
 
 
+class Clients(RulesTest):
+    def test_hardware_addresses(self):
+        """Of hosts on the same link; read again when another has the address."""
+        self.listener = self.lab.listen(TARGET4, 9000)
+        mac = json.loads(self.lab.ip("client", "-j link show c0").stdout)[0]["address"]
+        self.rules({"source_mac_address": mac, "port": 9000, "action": "reject"})
+
+        def rejected():
+            client = self.lab.socket("client", timeout=3)
+            with client:
+                return client.connect_ex((TARGET4, 9000)) != 0
+
+        self.assertTrue(rejected())
+        self.lab.ip("client", "link set c0 address 02:00:5e:00:53:07")
+        self.lab.run("client", "ping", "-c", "1", "192.0.2.1")
+        wait_for(lambda: not rejected(), "the rule to know the new address", 15)
+
+
 class RuleSets(RulesTest):
     def write(self, path, *prefixes, binary=False):
         source = path.with_suffix(".source") if binary else path
@@ -348,6 +366,35 @@ class RuleSets(RulesTest):
             return False
         finally:
             client.close()
+
+    def test_a_remote_file(self):
+        """Fetched through an outbound, kept, looked for again; a broken one, or none, changes nothing."""
+        self.lab.nginx()
+        self.lab.microsocks()
+        self.listener = self.lab.listen(TARGET4, 9000)
+        served, kept = self.lab.folder / "www" / "set.json", self.lab.folder / "kept" / "set.json"
+        self.write(served, f"{TARGET4}/32")
+        options = dict(route={"rule_set": [{
+            "type": "remote", "tag": "far", "url": f"http://{TARGET4}/set.json?x=1", "path": str(kept),
+            "update_interval": "1s", "download_detour": "proxy"}]})
+        rule = {"rule_set": "far", "port": 9000, "action": "reject"}
+        hairpin = self.rules(rule, **options)
+        hairpin.wait_log('"far" was fetched from(.|\n)*"far" was read again')
+        wait_for(lambda: not self.connects(), "the rules that were fetched")
+        self.write(served, "192.0.2.0/24")
+        os.utime(served, (time.time() + 5, time.time() + 5))
+        wait_for(self.connects, "the rules that were fetched later")
+        served.write_text("nonsense")
+        hairpin.wait_log('"far" could not be fetched from .*: ')
+        self.assertTrue(self.connects())
+        self.assertIn("192.0.2.0", kept.read_text())
+        served.unlink()
+        hairpin.wait_log('"far" could not be fetched from .*: HTTP status 404')
+        hairpin.stop()
+        # Started again without its server: as it was.
+        self.write(kept, f"{TARGET4}/32")
+        self.rules(rule, **options)
+        wait_for(lambda: not self.connects(), "the rules that were kept")
 
     def test_a_file_that_changes(self):
         """Its rules are others at once; what runs goes on; a broken file changes nothing."""

@@ -300,8 +300,12 @@ TEST(Config, EachProblem) {
            "route.rules[0].rules[0].outbound: unknown field; known here: network domain "
            "domain_suffix domain_keyword domain_regex ip_cidr source_ip_cidr port port_range "
            "source_port source_port_range process_name process_path process_path_regex invert type "
-           "user user_id protocol inbound ip_version ip_is_private source_ip_is_private rule_set "
+           "source_mac_address user user_id protocol inbound ip_version ip_is_private "
+           "source_ip_is_private rule_set "
            "rule_set_ip_cidr_match_source\n"},
+          {rule(R"("source_mac_address": ["02:00:5e:00:53:01", "02:00"], "outbound": "out")"),
+           "route.rules[0].source_mac_address[1]: expected an address such as "
+           "\"02:00:5e:00:53:01\", got \"02:00\"\n"},
           {rule(R"("port": [80, 70000], "outbound": "out")"),
            "route.rules[0].port[1]: expected a number from 1 to 65535, got 70000\n"},
           {rule(R"("port_range": "9:8", "outbound": "out")"),

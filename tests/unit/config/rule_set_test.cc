@@ -151,6 +151,16 @@ TEST_F(Files, WhatIsWrongIsTold) {
   EXPECT_EQ(load(R"({"tag": "s"})"), "route.rule_set: \"rules\" is missing\n");
   EXPECT_EQ(load(R"({"tag": "s", "rules": [], "path": "x"})"),
             "route.rule_set.path: is for files: \"type\" is \"inline\"\n");
+  EXPECT_EQ(load(R"({"tag": "s", "type": "remote"})"), "route.rule_set: \"url\" is missing\n");
+  EXPECT_EQ(load(R"({"tag": "s", "type": "remote", "url": "ftp://example.com/"})"),
+            "route.rule_set.url: expected a URL such as \"https://example.com/some.srs\", got "
+            "\"ftp://example.com/\"\n");
+  EXPECT_EQ(load(local("x", R"(, "update_interval": "1h")")),
+            "route.rule_set.update_interval: is for \"type\" \"remote\"\n");
+  EXPECT_EQ(load(R"({"tag": "s", "type": "remote", "url": "https://example.com/a.srs",
+                     "path": "/nowhere/to/be/found"})"),
+            "")
+      << "it is yet to be fetched";
   EXPECT_EQ(load(local("x", R"(, "country": "DE")")),
             "route.rule_set: \"country\" needs format \"mmdb\"\n");
   EXPECT_EQ(load(local("x.mmdb")),
