@@ -212,6 +212,18 @@ class Lab:
         sock.listen(backlog)
         return sock
 
+    def serve(self, listener, play):
+        """Calls play(sock) for each connection, in a thread of its own, until the listener is closed."""
+        def accept():
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=play, args=(sock,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+
     def udp(self, ns, address=None, port=0, timeout=5):
         family = socket.AF_INET6 if address and ":" in address else socket.AF_INET
         sock = self.socket(ns, family, socket.SOCK_DGRAM, timeout)

@@ -403,15 +403,7 @@ class SocksThatTells:
         self.targets = []
         self.lab = lab
         self.listener = lab.listen(PROXY4, port)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.one, args=(sock,), daemon=True).start()
+        lab.serve(self.listener, self.one)
 
     def one(self, sock):
         sock.recv(2 + 255)

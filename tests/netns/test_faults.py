@@ -22,15 +22,7 @@ class Proxy:
         self.listener = lab.listen(PROXY4, port)
         self.script = script
         self.done = threading.Event()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.play, args=(sock,), daemon=True).start()
+        lab.serve(self.listener, self.play)
 
     def play(self, sock):
         sock.settimeout(5)

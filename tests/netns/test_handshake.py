@@ -23,15 +23,7 @@ class Socks:
     def __init__(self, lab):
         self.listener = lab.listen(PROXY4, 1080)
         self.requests, self.delay = [], 0
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.play, args=(sock,), daemon=True).start()
+        lab.serve(self.listener, self.play)
 
     def play(self, sock):
         with contextlib.suppress(OSError), sock:
