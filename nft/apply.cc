@@ -54,12 +54,22 @@ std::uint32_t hook_number(Hook hook) {
 }
 
 /// The numbers of nft(8)'s data types, by which it knows how to print a set.
-std::uint32_t key_type(Family family) {
-  return family == Family::v4 ? 7 : 8;
+std::uint32_t key_type(const Set& set) {
+  constexpr unsigned kBits = 6;  // of a type among several
+  constexpr std::uint32_t kProtocol = 12;
+  constexpr std::uint32_t kService = 13;
+  const std::uint32_t address = set.family == Family::v4 ? 7 : 8;
+  if (set.key == Set::Key::addresses) return address;
+  return (address << kBits | kProtocol) << kBits | kService;
 }
 
-std::uint32_t key_size(Family family) {
-  return family == Family::v4 ? 4 : 16;
+std::uint32_t key_size(const Set& set) {
+  const std::uint32_t address = set.family == Family::v4 ? 4 : 16;
+  return set.key == Set::Key::addresses ? address : address + 8;  // each part fills a register
+}
+
+std::string set_name(const std::string& set, Family family) {
+  return set + (family == Family::v4 ? "4" : "6");
 }
 
 void put_set(Batch& batch, const Table& table, const Set& set, std::uint32_t id) {
@@ -68,21 +78,38 @@ void put_set(Batch& batch, const Table& table, const Set& set, std::uint32_t id)
   nftnl_set_set_str(object.get(), NFTNL_SET_NAME, set.name.c_str());
   nftnl_set_set_u32(object.get(), NFTNL_SET_ID, id);
   nftnl_set_set_u32(object.get(), NFTNL_SET_FAMILY, NFPROTO_INET);
-  nftnl_set_set_u32(object.get(), NFTNL_SET_KEY_TYPE, key_type(set.family));
-  nftnl_set_set_u32(object.get(), NFTNL_SET_KEY_LEN, key_size(set.family));
-  nftnl_set_set_u32(object.get(), NFTNL_SET_FLAGS, NFT_SET_INTERVAL);
+  nftnl_set_set_u32(object.get(), NFTNL_SET_KEY_TYPE, key_type(set));
+  nftnl_set_set_u32(object.get(), NFTNL_SET_KEY_LEN, key_size(set));
+  nftnl_set_set_u32(object.get(), NFTNL_SET_FLAGS,
+                    set.key == Set::Key::addresses ? NFT_SET_INTERVAL : 0);
   nlmsghdr* header = batch.begin(NFT_MSG_NEWSET, NLM_F_CREATE, "nftables: set " + set.name);
   nftnl_set_nlmsg_build_payload(header, object.get());
   batch.end();
 }
 
-void put_key(nlmsghdr* message, const IpAddr& address, std::uint32_t flags) {
+void put_key(nlmsghdr* message, std::span<const std::uint8_t> bytes, std::uint32_t flags) {
   nlattr* element = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
   if (flags != 0) mnl_attr_put_u32(message, NFTA_SET_ELEM_FLAGS, htonl(flags));
   nlattr* key = mnl_attr_nest_start(message, NFTA_SET_ELEM_KEY);
-  mnl_attr_put(message, NFTA_DATA_VALUE, address.size(), address.bytes().data());
+  mnl_attr_put(message, NFTA_DATA_VALUE, bytes.size(), bytes.data());
   mnl_attr_nest_end(message, key);
   mnl_attr_nest_end(message, element);
+}
+
+std::span<const std::uint8_t> bytes_of(const IpAddr& address) {
+  return {address.bytes().data(), address.size()};
+}
+
+/// As the registers hold it: what does not fill one is followed by zeros.
+void put_endpoint(nlmsghdr* message, const SetEndpoint& element) {
+  std::array<std::uint8_t, 24> key{};
+  const auto address = bytes_of(element.endpoint.address);
+  auto at = std::ranges::copy(address, key.begin()).out;
+  *at = element.protocol;
+  at += 4;
+  *at++ = static_cast<std::uint8_t>(element.endpoint.port >> 8U);
+  *at = static_cast<std::uint8_t>(element.endpoint.port);
+  put_key(message, std::span(key).first(address.size() + 8), 0);
 }
 
 /// An interval is two elements: its first address, and the first one behind it, which an interval
@@ -99,9 +126,26 @@ void put_elements(Batch& batch, const std::string& table, const Set& set) {
     nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
     const std::size_t end = std::min(intervals.size(), begin + kAtOnce);
     for (std::size_t i = begin; i < end; ++i) {
-      put_key(message, intervals[i].first, 0);
+      put_key(message, bytes_of(intervals[i].first), 0);
       const auto behind = next(intervals[i].last);
-      if (behind) put_key(message, *behind, NFT_SET_ELEM_INTERVAL_END);
+      if (behind) put_key(message, bytes_of(*behind), NFT_SET_ELEM_INTERVAL_END);
+    }
+    mnl_attr_nest_end(message, list);
+    batch.end();
+  }
+}
+
+void put_endpoints(Batch& batch, const std::string& table, const Set& set) {
+  constexpr std::size_t kAtOnce = 1000;  // of some 50 bytes: less than an attribute may have
+  const std::vector<SetEndpoint>& all = set.endpoints;
+  for (std::size_t begin = 0; begin < all.size(); begin += kAtOnce) {
+    nlmsghdr* message =
+        batch.begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE, "nftables: elements of set " + set.name);
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
+    nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
+    for (std::size_t i = begin; i < std::min(all.size(), begin + kAtOnce); ++i) {
+      put_endpoint(message, all[i]);
     }
     mnl_attr_nest_end(message, list);
     batch.end();
@@ -139,6 +183,13 @@ void put_rule(Batch& batch, const Table& table, const Chain& chain, const Rule& 
   batch.end();
 }
 
+Result<> commit(Batch& batch, const Fd& owner) {
+  if (owner) return batch.commit(owner);
+  const auto socket = open_socket();
+  if (!socket) return socket.error();
+  return batch.commit(*socket);
+}
+
 }  // namespace
 
 Result<Fd> apply(const Table& table) {
@@ -159,6 +210,7 @@ Result<> replace(const Fd& owner, const Table& table) {
   for (const Set& set : table.sets) {
     put_set(batch, table, set, id++);
     put_elements(batch, table.name, set);
+    put_endpoints(batch, table.name, set);
   }
   // Regular chains first: rules may go to them.
   for (const bool regular : {true, false}) {
@@ -171,6 +223,31 @@ Result<> replace(const Fd& owner, const Table& table) {
     for (const Rule& rule : chain.rules) put_rule(batch, table, chain, rule);
   }
   return batch.commit(owner);
+}
+
+Result<> add(const Fd& owner, const std::string& table, const std::string& set,
+             const std::vector<SetEndpoint>& endpoints) {
+  Batch batch;
+  for (const Family family : {Family::v4, Family::v6}) {
+    Set some{set_name(set, family), family};
+    std::ranges::copy_if(
+        endpoints, std::back_inserter(some.endpoints),
+        [family](const SetEndpoint& one) { return one.endpoint.address.family() == family; });
+    put_endpoints(batch, table, some);
+  }
+  return commit(batch, owner);
+}
+
+Result<> empty(const Fd& owner, const std::string& table, const std::string& set) {
+  Batch batch;
+  for (const Family family : {Family::v4, Family::v6}) {
+    const std::string name = set_name(set, family);
+    nlmsghdr* message = batch.begin(NFT_MSG_DELSETELEM, 0, "nftables: empty set " + name);
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, name.c_str());
+    batch.end();
+  }
+  return commit(batch, owner);
 }
 
 Result<> remove(const std::string& table) {

@@ -22,6 +22,14 @@ Result<Fd> apply(const Table& table);
 /// The same through a socket that `apply` has returned, which goes on owning the table.
 Result<> replace(const Fd& owner, const Table& table);
 
+/// Adds endpoints to a table's sets of them, each to the one of its family: `set4`, or `set6`. What
+/// is there already is no error. `owner`: what `apply` has returned; empty: nobody owns the table.
+Result<> add(const Fd& owner, const std::string& table, const std::string& set,
+             const std::vector<SetEndpoint>& endpoints);
+
+/// Empties both sets.
+Result<> empty(const Fd& owner, const std::string& table, const std::string& set);
+
 /// Deletes a table of family inet that nobody owns. One that is not there is no error. EPERM or
 /// EBUSY: it has an owner.
 Result<> remove(const std::string& table);

@@ -90,12 +90,24 @@ class Expressions {
   }
   void operator()(const MatchDestinationSet& match) {
     load_destination(match.family);
-    nftnl_expr* lookup = add("lookup");
-    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, kRegister);
-    nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, match.set.c_str());
+    nftnl_expr* lookup = look_up(match.set);
     if (match.compare == Compare::not_equal) {
       nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
     }
+  }
+  void operator()(const MatchEndpointSet& match) {
+    // The parts of a key stand one behind the other, each from a 32-bit register on.
+    load_destination(match.family);
+    const std::uint32_t behind = kRegister + (match.family == Family::v4 ? 1 : 4);
+    nftnl_expr* protocol = add("meta");
+    nftnl_expr_set_u32(protocol, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
+    nftnl_expr_set_u32(protocol, NFTNL_EXPR_META_DREG, behind);
+    nftnl_expr* port = add("payload");
+    nftnl_expr_set_u32(port, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+    nftnl_expr_set_u32(port, NFTNL_EXPR_PAYLOAD_OFFSET, 2);
+    nftnl_expr_set_u32(port, NFTNL_EXPR_PAYLOAD_LEN, 2);
+    nftnl_expr_set_u32(port, NFTNL_EXPR_PAYLOAD_DREG, behind + 1);
+    look_up(match.set);
   }
   void operator()(const MatchDestinationType& match) {
     nftnl_expr* fib = add("fib");
@@ -234,6 +246,12 @@ class Expressions {
   void operator()(const Return&) { verdict(NFT_RETURN); }
 
  private:
+  nftnl_expr* look_up(const std::string& set) {
+    nftnl_expr* lookup = add("lookup");
+    nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, kRegister);
+    nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, set.c_str());
+    return lookup;
+  }
   /// The rule owns the expression.
   nftnl_expr* add(const char* name) {
     nftnl_expr* expression = nftnl_expr_alloc(name);

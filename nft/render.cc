@@ -156,6 +156,10 @@ struct Printer {
     return std::string(match.family == Family::v4 ? "ip" : "ip6") + " daddr " +
            negation(match.compare) + "@" + match.set;
   }
+  std::string operator()(const MatchEndpointSet& match) const {
+    return std::string(match.family == Family::v4 ? "ip" : "ip6") +
+           " daddr . meta l4proto . th dport @" + match.set;
+  }
   std::string operator()(const MatchDestinationType& match) const {
     return std::string("fib daddr type ") + name_of(match.type);
   }
@@ -231,7 +235,8 @@ std::string head_of(const Chain& chain) {
 std::string render(const Set& set) {
   std::string text = "\tset " + set.name + " {\n\t\ttype ";
   text += set.family == Family::v4 ? "ipv4_addr" : "ipv6_addr";
-  text += "\n\t\tflags interval\n";
+  const bool endpoints = set.key == Set::Key::endpoints;
+  text += endpoints ? " . inet_proto . inet_service\n" : "\n\t\tflags interval\n";
   std::string elements;
   for (const Interval& interval : set.elements) {
     elements += (elements.empty() ? "" : ",\n\t\t\t     ") + interval.text();

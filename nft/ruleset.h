@@ -67,6 +67,11 @@ struct MatchDestinationSet {
   std::string set;
   Compare compare = Compare::equal;
 };
+/// Destination address, protocol and port are in one of the table's sets, of destinations.
+struct MatchEndpointSet {
+  Family family;
+  std::string set;
+};
 /// What the kernel's routing takes an address for (rtnetlink(7), RTN_*).
 enum class AddressType : std::uint8_t { local = 2, broadcast = 3, anycast = 4, multicast = 5 };
 struct MatchDestinationType {
@@ -143,10 +148,10 @@ struct Return {};
 using Statement =
     std::variant<MatchInputInterface, MatchOutputInterface, MatchFamily, MatchProtocol, MatchMark,
                  MatchConnectionMark, MatchReply, MatchTranslated, MatchUdpSourcePort,
-                 MatchUdpPorts, MatchDestination, MatchDestinationSet, MatchDestinationType,
-                 MatchNotForThisHost, MatchEtherSource, MatchUser, MatchControlGroup, MatchIcmpType,
-                 MatchSyn, Counter, CountInto, Tproxy, SetMark, SetConnectionMark, Redirect,
-                 ClampSegments, Reject, Goto, Accept, Drop, Return>;
+                 MatchUdpPorts, MatchDestination, MatchDestinationSet, MatchEndpointSet,
+                 MatchDestinationType, MatchNotForThisHost, MatchEtherSource, MatchUser,
+                 MatchControlGroup, MatchIcmpType, MatchSyn, Counter, CountInto, Tproxy, SetMark,
+                 SetConnectionMark, Redirect, ClampSegments, Reject, Goto, Accept, Drop, Return>;
 
 struct Rule {
   std::vector<Statement> statements;
@@ -166,11 +171,26 @@ struct Chain {
   ChainType type = ChainType::filter;
 };
 
-/// Addresses of one family, to be asked in a time that hardly grows with their number.
+/// An element of a set of endpoints.
+struct SetEndpoint {
+  std::uint8_t protocol = 0;  ///< IANA number.
+  Endpoint endpoint;
+
+  friend auto operator<=>(const SetEndpoint&, const SetEndpoint&) = default;
+};
+
+/// What is asked in a time that hardly grows with the number of elements.
 struct Set {
+  enum class Key : std::uint8_t {
+    addresses,  ///< Intervals of them.
+    endpoints,  ///< Address, protocol and port. More come while it is in use: apply.h, add.
+  };
+
   std::string name;
   Family family = Family::v4;
-  std::vector<Interval> elements = {};  ///< As `merged` gives them. Of `family`.
+  std::vector<Interval> elements = {};  ///< As `merged` gives them. Of `family`, and of addresses.
+  Key key = Key::addresses;
+  std::vector<SetEndpoint> endpoints = {};  ///< Of `family`.
 };
 
 /// A table of family inet. With `owned` nobody but us can change it, and it vanishes with the

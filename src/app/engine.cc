@@ -23,6 +23,20 @@ std::size_t max_prepared() {
   return std::min(kMost, platform::descriptor_limit() / 8);
 }
 
+/// Whether the kernel can be told is no choice of ours.
+void tell_bypasses(const dispatch::Policy& policy) {
+  const auto& rules = policy.config.route.rules;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (rules[i].action != config::Action::bypass) continue;
+    const auto asks = policy.router.asks_more(i);
+    if (!asks) continue;
+    log::info(
+        "route.rules[{}] bypasses flows one by one, not whole destinations: route.rules[{}] asks "
+        "for more than where they go",
+        i, *asks);
+  }
+}
+
 }  // namespace
 
 /// What all workers share of one link.
@@ -36,8 +50,8 @@ struct Engine::Source {
 
 struct Engine::PerWorker {
   PerWorker(std::shared_ptr<const dispatch::Policy> policy, std::shared_ptr<dns::Store> store,
-            LoopGuard& guard, Who* who, Stations* stations, bool same_namespace)
-      : worker(guard, who, stations),
+            LoopGuard& guard, Who* who, Stations* stations, Bypasses& bypasses, bool same_namespace)
+      : worker(guard, who, stations, &bypasses),
         dispatcher(worker, std::move(policy), std::move(store), same_namespace) {}
 
   /// One worker's part of one link.
@@ -122,6 +136,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
           config, store_->configure(config.dns, config.cache_file))),
       prepared_(max_prepared()),
       link_lost_(std::move(link_lost)) {
+  tell_bypasses(*policy_);
   if (surroundings.sockets) who_ = std::make_unique<Who>(std::move(*surroundings.sockets));
   if (surroundings.neighbours) {
     stations_ = std::make_unique<Stations>(std::move(*surroundings.neighbours));
@@ -132,7 +147,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
   }
   for (std::size_t index = workers; index-- > 0;) {
     auto worker = std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(),
-                                              stations_.get(), same_namespace);
+                                              stations_.get(), bypasses_, same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, prepared_, link_lost_);
     }
@@ -170,6 +185,7 @@ void Engine::start() {
 void Engine::change(const config::Config& config) {
   policy_ = std::make_shared<const dispatch::Policy>(
       config, store_->configure(config.dns, config.cache_file), policy_.get());
+  tell_bypasses(*policy_);
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), policy = policy_] { raw->change(policy); });
@@ -189,6 +205,12 @@ void Engine::set_uplink(const std::string& interface) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), interface] { raw->worker.uplink = interface; });
   }
+}
+
+std::vector<Bypasses::Destination> Engine::take_bypasses() {
+  auto found = bypasses_.take();
+  std::erase_if(found, [this](const auto& one) { return one.policy != policy_; });
+  return found;
 }
 
 void Engine::stop() {

@@ -48,6 +48,8 @@ class Engine {
   void set_uplink(const std::string& interface);
   /// What the groups of outbounds choose. Valid until `change`.
   const outbound::Groups& groups() const { return *policy_->groups; }
+  /// What rules have found to be left alone since the last call, by the policy of now.
+  std::vector<Bypasses::Destination> take_bypasses();
   /// Waits until no TCP flow is open, or nothing has moved for a while: a program that has ended
   /// may have left bytes behind that the kernel is still sending.
   void drain();
@@ -65,6 +67,7 @@ class Engine {
   std::shared_ptr<dns::Store> store_;
   std::shared_ptr<const dispatch::Policy> policy_;
   LoopGuard loop_guard_;
+  Bypasses bypasses_;
   dispatch::PreparedConnections prepared_;
   std::unique_ptr<Who> who_;
   std::unique_ptr<Stations> stations_;

@@ -14,9 +14,18 @@ int match(const config::Config& config, const rule::Facts& facts) {
                 step.reason.text.c_str(),
                 goes_on ? (", " + route::describe(config, {action, 0, step.rule})).c_str() : "");
   }
-  const route::Decision decision = route::decide(config, route::Router(config), facts);
+  const route::Router router(config);
+  const route::Decision decision = route::decide(config, router, facts);
   std::printf("%s%s\n",
               decision.rule ? "" : "no rule: ", route::describe(config, decision).c_str());
+  if (decision.action == config::Action::bypass) {
+    const auto asks = router.asks_more(*decision.rule);
+    if (asks) {
+      std::printf("flow by flow: route.rules[%zu] asks for more than the destination\n", *asks);
+    } else {
+      std::printf("and so does, in the kernel, all that goes there afterwards\n");
+    }
+  }
   return kExitOk;
 }
 

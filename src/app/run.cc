@@ -240,7 +240,40 @@ class Running {
  private:
   bool tick() {
     proxies_.follow();
+    tell_bypassed();
     return keeper_.groups_have_changed();
+  }
+
+  /// Index of an inbound's policy; empty: what reaches it is not our affair.
+  std::optional<std::size_t> policy_of(std::size_t inbound) const {
+    if (!config_.inbounds[inbound].auto_route.enabled) return std::nullopt;
+    return static_cast<std::size_t>(std::ranges::count_if(
+        config_.inbounds.begin(), config_.inbounds.begin() + static_cast<std::ptrdiff_t>(inbound),
+        [](const config::TunInbound& tun) { return tun.auto_route.enabled; }));
+  }
+
+  void tell_bypassed() {
+    std::vector<std::vector<nft::SetEndpoint>> found(policies_.size());
+    for (const Bypasses::Destination& one : engine_.take_bypasses()) {
+      const auto policy = policy_of(one.inbound);
+      const bool tcp = one.network == config::Network::tcp;
+      if (policy) {
+        found[*policy].push_back(
+            {static_cast<std::uint8_t>(tcp ? IPPROTO_TCP : IPPROTO_UDP), one.endpoint});
+      }
+    }
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i].empty()) continue;
+      if (auto told = keeper_.bypass(i, std::move(found[i])); !told) {
+        log::warn("{}: bypassed by hairpin, not by the kernel: {}", policies_[i].interface,
+                  told.error().text());
+      }
+    }
+  }
+
+  /// Rules have changed: what they leave alone has to be found anew.
+  void forget_bypassed() {
+    if (auto done = keeper_.forget_bypassed(); !done) log::error("{}", done.error().text());
   }
 
   /// Flows that run keep what was decided for them.
@@ -253,6 +286,7 @@ class Running {
       log::error("{}: {}; what is captured stays as it was", problem.where, problem.message);
     }
     auto policies = policies_with(fresh);
+    forget_bypassed();
     if (problems.empty()) {
       if (auto changed = keeper_.change(policies)) {
         policies_ = std::move(policies);
@@ -317,6 +351,7 @@ class Running {
       return log::error("not reloaded: {}; all goes on as it was", proxies.error().text());
     }
     auto policies = policies_with(*fresh);
+    forget_bypassed();
     if (auto changed = keeper_.change(policies); !changed) {
       return log::error("not reloaded: {}; all goes on as it was", changed.error().text());
     }

@@ -90,6 +90,7 @@ struct AutoRoute {
   std::vector<MacAddress> exclude_mac;
   std::vector<std::string> include_cgroup;  ///< Paths below the root; empty: all.
   std::vector<std::string> exclude_cgroup;
+  bool bypasses = false;  ///< A rule may tell the kernel to leave destinations alone.
 };
 
 struct TunInbound {
@@ -209,6 +210,7 @@ enum class Action : std::uint8_t {
   reject,      ///< TCP is reset, UDP answered with ICMP port unreachable.
   drop,        ///< Silence.
   hijack_dns,  ///< The DNS module answers.
+  bypass,      ///< Not for us: the kernel is to leave it alone, and until it does, an outbound.
   // These decide nothing: the rules behind are asked next.
   sniff,    ///< The first bytes tell more.
   options,  ///< Something about the flow is changed.
@@ -217,6 +219,12 @@ enum class Action : std::uint8_t {
 inline bool is_final(Action action) {
   return action < Action::sniff;
 }
+/// Whether the flow goes to an outbound.
+inline bool has_outbound(Action action) {
+  return action == Action::route || action == Action::bypass;
+}
+/// The outbound of rules that bypass, and name none.
+inline constexpr const char* kBypassOutbound = "direct (bypass)";
 
 /// What a rule changes about the flows that it holds for.
 struct FlowOptions {
@@ -230,7 +238,7 @@ struct FlowOptions {
 struct RouteRule {
   rule::Rule rule;  ///< Without conditions: every flow.
   Action action = Action::route;
-  std::string outbound;                                 ///< Of Action::route.
+  std::string outbound;                                 ///< Of Action::route and Action::bypass.
   sniff::Protocols sniffers = sniff::Protocols::all();  ///< Of Action::sniff.
   Duration sniff_timeout{300};
   FlowOptions options;      ///< Of Action::route and Action::options.

@@ -157,13 +157,16 @@ namespace {
 // ---- route --------------------------------------------------------------------------------------
 
 constexpr std::string_view kActions =
-    "\"route\", \"reject\", \"hijack-dns\", \"sniff\", \"resolve\" or \"route-options\"";
+    "\"route\", \"bypass\", \"reject\", \"hijack-dns\", \"sniff\", \"resolve\" or "
+    "\"route-options\"";
 
 void read_action(const Reader& reader, RouteRule& rule) {
   if (reader.value() == "route") {
     rule.action = Action::route;
   } else if (reader.value() == "reject") {
     if (rule.action != Action::drop) rule.action = Action::reject;
+  } else if (reader.value() == "bypass") {
+    rule.action = Action::bypass;
   } else if (reader.value() == "hijack-dns") {
     rule.action = Action::hijack_dns;
   } else if (reader.value() == "resolve") {
@@ -250,7 +253,7 @@ void check_action(const Reader& reader, const RouteRule& rule) {
   only({"sniffer", "timeout"}, action == Action::sniff, "\"sniff\"");
   only({"override_address", "override_port", "udp_timeout"}, routes || action == Action::options,
        "\"route\" or \"route-options\"");
-  if (!routes && !rule.outbound.empty()) {
+  if (!has_outbound(action) && !rule.outbound.empty()) {
     reader.complain(json["action"].dump() + " takes no \"outbound\"");
   }
   if (routes && rule.outbound.empty()) reader.complain("\"outbound\" is missing");
@@ -377,6 +380,19 @@ void check_whole(const Reader& root, const Config& config) {
   }
 }
 
+/// A flow that is left alone, and has reached us, goes where it would have gone without us.
+void settle_bypass(Config& config) {
+  bool unnamed = false;
+  for (RouteRule& rule : config.route.rules) {
+    if (rule.action != Action::bypass) continue;
+    for (TunInbound& inbound : config.inbounds) inbound.auto_route.bypasses = true;
+    if (!rule.outbound.empty()) continue;
+    rule.outbound = kBypassOutbound;
+    unnamed = true;
+  }
+  if (unnamed) config.outbounds.push_back({kBypassOutbound, {}, Direct{}});
+}
+
 }  // namespace
 
 std::optional<Config> parse_value(const Json& json, Problems& problems) {
@@ -393,6 +409,7 @@ std::optional<Config> parse_value(const Json& json, Problems& problems) {
   }
   check_whole(root, config);
   if (!problems.empty()) return std::nullopt;
+  settle_bypass(config);
   return config;
 }
 

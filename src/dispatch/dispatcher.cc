@@ -12,10 +12,6 @@ namespace {
 /// A name of a flow that waits for its addresses.
 constexpr auto kResolvePatience = std::chrono::seconds(10);
 
-void reset(Fd client) {
-  platform::reset_on_close(client.get());
-}
-
 const char* text(relay::Ending ending) {
   switch (ending) {
     case relay::Ending::closed:
@@ -78,16 +74,30 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
   generation_ = make_generation(std::move(policy), std::move(outbounds));
 }
 
-bool Dispatcher::watch(Fd client, const Flow& flow, std::optional<Descriptor>& out) {
-  auto socket = worker_.watch(std::move(client));
-  if (socket) {
-    out.emplace(std::move(*socket));
-    return true;
+/// A client that has been accepted. Its socket is watched from when somebody waits for it.
+class Dispatcher::Client {
+ public:
+  Client(Worker& worker, Fd socket) : worker_(worker), socket_(std::move(socket)) {}
+
+  /// Null after telling why not; the client is gone then.
+  Descriptor* watch(const Flow& flow) {
+    if (watched_) return &*watched_;
+    auto watched = worker_.watch(std::move(socket_));
+    if (watched) return &watched_.emplace(std::move(*watched));
+    worker_.counters.add(Count::tcp_no_descriptor);
+    log::warn("{} refused: {}", flow.text(), watched.error().text());
+    return nullptr;
   }
-  worker_.counters.add(Count::tcp_no_descriptor);
-  log::warn("{} refused: {}", flow.text(), socket.error().text());
-  return false;
-}
+  void reset() {
+    const Fd socket = watched_ ? Fd(watched_->release()) : std::move(socket_);
+    if (socket) platform::reset_on_close(socket.get());
+  }
+
+ private:
+  Worker& worker_;
+  Fd socket_;
+  std::optional<Descriptor> watched_;
+};
 
 bool Dispatcher::is_loop(const Capture& capture, const Flow& flow) {
   if (!capture.same_namespace || !worker_.loop_guard.is_own_tcp(flow)) return false;
@@ -165,70 +175,91 @@ Task<bool> Dispatcher::resolve(const Generation& generation, const config::Route
   co_return true;
 }
 
-Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
-  const auto generation = generation_;  // a change in the meantime is for others
-  std::optional<Descriptor> watched;
-  const auto refuse = [&] { reset(watched ? Fd(watched->release()) : std::move(client)); };
-  if (!identify(*generation, flow)) co_return refuse();
-  if (generation->asks_process() && worker_.who != nullptr) {
+Task<Dispatcher::Walked> Dispatcher::walk(const Generation& generation, Client* client, Flow& flow,
+                                          route::Decision& decision) {
+  if (!identify(generation, flow)) co_return Walked::refused;
+  if (generation.asks_process() && worker_.who != nullptr) {
     flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
   }
-  route::Decision decision = generation->decide(flow);
+  const route::Router& router = generation.policy->router;
+  decision = generation.decide(flow);
   for (; !config::is_final(decision.action);
-       decision = generation->decide(flow, *decision.rule + 1)) {
-    const config::RouteRule& rule = generation->rule(decision);
+       decision = generation.decide(flow, *decision.rule + 1)) {
+    const config::RouteRule& rule = generation.rule(decision);
     flow.apply(rule.options);
-    if (rule.action == config::Action::resolve && !co_await resolve(*generation, rule, flow)) {
-      co_return refuse();
+    if (rule.action == config::Action::resolve && !co_await resolve(generation, rule, flow)) {
+      co_return Walked::refused;
     }
     if (rule.action != config::Action::sniff || !flow.protocol.empty()) continue;
-    if (!watched && !watch(std::move(client), flow, watched)) co_return;
-    co_await sniff_client(worker_, *watched, rule, flow);
+    if (client != nullptr) {
+      Descriptor* watched = client->watch(flow);
+      if (watched == nullptr) co_return Walked::refused;
+      co_await sniff_client(worker_, *watched, rule, flow);
+    } else if (listens_to_client(rule, flow) && router.asks_content(flow, *decision.rule + 1)) {
+      co_return Walked::unheard;
+    }
   }
-  if (decision.rule) flow.apply(generation->rule(decision).options);
+  if (decision.rule) flow.apply(generation.rule(decision).options);
+  co_return Walked::decided;
+}
+
+void Dispatcher::note_bypass(const Generation& generation, const route::Decision& decision,
+                             const Flow& flow, const Endpoint& asked) {
+  if (decision.action != config::Action::bypass) return;
+  worker_.counters.add(Count::bypassed);
+  const bool everybody = !generation.policy->router.asks_more(*decision.rule);
+  // Not an address that stands for a name, nor where a rule leads elsewhere.
+  if (worker_.bypasses == nullptr || !everybody || flow.destination != asked) return;
+  worker_.bypasses->add({flow.inbound, flow.network, asked, generation.policy});
+}
+
+bool Dispatcher::carries(const Generation& generation, const route::Decision& decision,
+                         const Flow& flow) {
+  if (generation.carries(decision)) return true;
+  worker_.counters.add(Count::tcp_rejected);
+  if (may_tell()) log::info("{} rejected", flow.text());
+  return false;
+}
+
+Task<> Dispatcher::serve_tcp(Fd socket, Flow flow, Clock::duration idle) {
+  const auto generation = generation_;  // a change in the meantime is for others
+  const Endpoint asked = flow.destination;
+  Client client(worker_, std::move(socket));
+  route::Decision decision;
+  const Walked walked = co_await walk(*generation, &client, flow, decision);
+  if (walked != Walked::decided) co_return client.reset();
   if (decision.action == config::Action::hijack_dns) {
-    if (!watched && !watch(std::move(client), flow, watched)) co_return;
+    Descriptor* watched = client.watch(flow);
+    if (watched == nullptr) co_return;
     co_return co_await serve_dns_stream(worker_, std::move(*watched), std::move(flow),
                                         generation->names);
   }
-  if (!generation->carries(decision)) {
-    worker_.counters.add(Count::tcp_rejected);
-    if (may_tell()) log::info("{} rejected", flow.text());
-    co_return refuse();
-  }
+  if (!carries(*generation, decision, flow)) co_return client.reset();
+  note_bypass(*generation, decision, flow, asked);
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   auto server = co_await connect(flow, *through);
-  if (!server) co_return refuse();
-  if (!watched && !watch(std::move(client), flow, watched)) co_return;
+  if (!server) co_return client.reset();
+  Descriptor* watched = client.watch(flow);
+  if (watched == nullptr) co_return;
   relay(std::move(*watched), std::move(*server), flow, through->tag(), idle);
 }
 
-Task<Approach> Dispatcher::approach(Flow flow) {
+Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
   const auto generation = generation_;
-  const route::Router& router = generation->policy->router;
-  if (!identify(*generation, flow)) co_return Approach{SynAnswer::reset};
-  if (generation->asks_process() && worker_.who != nullptr) {
-    flow.process = co_await find_owner(*worker_.who, flow, worker_.executor());
+  const Endpoint asked = flow.destination;
+  route::Decision decision;
+  const Walked walked = co_await walk(*generation, nullptr, flow, decision);
+  if (walked == Walked::refused) co_return Approach{SynAnswer::reset};
+  if (walked == Walked::unheard || decision.action == config::Action::hijack_dns) {
+    co_return Approach{SynAnswer::let_in};
   }
-  route::Decision decision = generation->decide(flow);
-  for (; !config::is_final(decision.action);
-       decision = generation->decide(flow, *decision.rule + 1)) {
-    const config::RouteRule& rule = generation->rule(decision);
-    flow.apply(rule.options);
-    const bool reads = rule.action == config::Action::sniff && listens_to_client(rule, flow);
-    if (reads && router.asks_content(flow, *decision.rule + 1))
-      co_return Approach{SynAnswer::let_in};
-    if (rule.action == config::Action::resolve && !co_await resolve(*generation, rule, flow)) {
-      co_return Approach{SynAnswer::reset};
-    }
-  }
-  if (decision.action == config::Action::hijack_dns) co_return Approach{SynAnswer::let_in};
-  if (decision.rule) flow.apply(generation->rule(decision).options);
-  if (!generation->carries(decision)) {
-    worker_.counters.add(Count::tcp_rejected);
-    if (may_tell()) log::info("{} rejected", flow.text());
+  if (!carries(*generation, decision, flow)) {
     const bool silent = decision.action == config::Action::drop;
     co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
+  }
+  note_bypass(*generation, decision, flow, asked);
+  if (decision.action == config::Action::bypass && may_bypass) {
+    co_return Approach{SynAnswer::bypass};
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   if (through->tracks_connections()) co_return Approach{SynAnswer::let_in};
@@ -239,14 +270,15 @@ Task<Approach> Dispatcher::approach(Flow flow) {
       Prepared{std::move(flow), through->tag(), outbound::detach(std::move(*server))}};
 }
 
-void Dispatcher::serve_prepared(Fd client, Prepared prepared, Clock::duration idle) {
-  std::optional<Descriptor> watched;
-  if (!watch(std::move(client), prepared.flow, watched)) return;
+void Dispatcher::serve_prepared(Fd socket, Prepared prepared, Clock::duration idle) {
+  Client client(worker_, std::move(socket));
+  Descriptor* watched = client.watch(prepared.flow);
+  if (watched == nullptr) return;
   auto server = outbound::attach(worker_, std::move(prepared.server));
   if (!server) {
     worker_.counters.add(Count::tcp_no_descriptor);
     log::warn("{} refused: {}", prepared.flow.text(), server.error().text());
-    return reset(Fd(watched->release()));
+    return client.reset();
   }
   relay(std::move(*watched), std::move(*server), prepared.flow, prepared.through, idle);
 }

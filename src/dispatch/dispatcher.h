@@ -69,7 +69,7 @@ struct Generation {
   }
   /// Whether a TCP flow goes on, or ends here.
   bool carries(const route::Decision& decision) const {
-    return decision.action == config::Action::route &&
+    return config::has_outbound(decision.action) &&
            outbound(decision)->carries(config::Network::tcp);
   }
   const std::shared_ptr<outbound::Outbound>& outbound(const route::Decision& decision) const {
@@ -103,7 +103,8 @@ class Dispatcher {
 
   /// Decides the flow and connects it, without a client's socket. A failure has its line in the log
   /// and its counter.
-  Task<Approach> approach(Flow flow);
+  /// `may_bypass`: the kernel can be left this very connection (SynAnswer::bypass).
+  Task<Approach> approach(Flow flow, bool may_bypass = false);
   /// Relays what `approach` has connected, on whichever worker.
   void serve_prepared(Fd client, Prepared prepared, Clock::duration idle);
 
@@ -113,10 +114,28 @@ class Dispatcher {
   /// Whether flows are decided by who has opened them.
   bool asks_process() const;
 
+  /// Of a flow that has been decided; `asked` is where the client sends. Where a rule leaves it
+  /// alone, and would leave alone all that goes to the same destination, the kernel is to be told.
+  void note_bypass(const Generation& generation, const route::Decision& decision,
+                   const Flow& flow, const Endpoint& asked);
+
  private:
+  class Client;
+  enum class Walked : std::uint8_t {
+    decided,
+    refused,  ///< Told and counted.
+    unheard,  ///< Only the client's first bytes can tell, and it has not been accepted.
+  };
+
   std::shared_ptr<const Generation> make_generation(
       std::shared_ptr<const Policy> policy,
       std::vector<std::shared_ptr<outbound::Outbound>> outbounds);
+  /// Asks the rules about a TCP flow until one decides, and does meanwhile what they say. `client`
+  /// is null while it has not been accepted.
+  Task<Walked> walk(const Generation& generation, Client* client, Flow& flow,
+                    route::Decision& decision);
+  /// Whether the flow goes to an outbound that takes it; told and counted if not.
+  bool carries(const Generation& generation, const route::Decision& decision, const Flow& flow);
   /// As the generation does; false is told and counted.
   bool identify(const Generation& generation, Flow& flow);
   /// Of a flow that has but a name, for a rule that says so. False: told and counted.
@@ -127,8 +146,6 @@ class Dispatcher {
   bool may_tell();
   void relay(Descriptor client, outbound::Connection server, const Flow& flow,
              const std::string& through, Clock::duration idle);
-  /// False after telling why not; the client is gone then.
-  bool watch(Fd client, const Flow& flow, std::optional<Descriptor>& out);
 
   Worker& worker_;
   bool mark_sockets_;

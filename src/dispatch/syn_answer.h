@@ -14,6 +14,7 @@ enum class SynAnswer : std::uint8_t {
   let_in,   ///< The kernel accepts it.
   reset,    ///< RST: nobody listens there.
   silence,  ///< As from a dead host.
+  bypass,   ///< The kernel is left the connection. Only of a port that can (SynPort::bypasses).
   // ICMP "destination unreachable":
   network,        ///< No route.
   host,           ///< No such host.
@@ -41,7 +42,7 @@ inline SynAnswer answer_to(const Error& error) {
 }
 
 inline bool is_icmp(SynAnswer answer) {
-  return answer > SynAnswer::silence;
+  return answer > SynAnswer::bypass;
 }
 
 /// Requires: is_icmp(answer).

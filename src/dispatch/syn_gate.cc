@@ -114,7 +114,7 @@ void SynGate::dial(const Flow& flow, std::uint64_t attempt) {
 
 Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {
   const FlowKey key(flow);
-  Approach approach = co_await dispatcher_.approach(std::move(flow));
+  Approach approach = co_await dispatcher_.approach(std::move(flow), port_.bypasses());
   if (is_icmp(approach.answer)) {
     Timer pause(worker_.executor(), kBeforeError);
     (void)co_await pause.async_wait(kAsTuple);
@@ -133,6 +133,8 @@ Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {
   }
   if (approach.answer == SynAnswer::let_in) {
     port_.let_in(frame);
+  } else if (approach.answer == SynAnswer::bypass) {
+    port_.bypass(frame);
   } else if (approach.answer != SynAnswer::silence) {
     port_.refuse(frame, approach.answer);
   }

@@ -42,6 +42,10 @@ class SynPort {
   virtual ~SynPort() = default;
   /// On to the listeners.
   virtual void let_in(std::span<std::byte> frame) = 0;
+  /// Whether it can leave a connection to the kernel, as if we were not there.
+  virtual bool bypasses() const { return false; }
+  /// Requires: bypasses().
+  virtual void bypass(std::span<std::byte> /*frame*/) {}
   /// Back to the client. Requires: a RST or an ICMP error.
   virtual void refuse(std::span<std::byte> frame, SynAnswer answer) = 0;
 };

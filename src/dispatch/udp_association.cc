@@ -262,6 +262,7 @@ Task<> UdpAssociation::resolve(Endpoint asked, std::string name, config::DomainR
 
 void UdpAssociation::settle(Course& course) {
   if (course.decision.rule) course.flow.apply(generation_->rule(course.decision).options);
+  table_.dispatcher_.note_bypass(*generation_, course.decision, course.flow, course.asked);
   course.state = Course::State::settled;
   course.target = outbound::target_of(course.flow);
   if (!course.target.has_address()) {

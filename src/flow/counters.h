@@ -25,6 +25,7 @@ enum class Count : std::uint8_t {
   tcp_syn_dropped,    ///< SYNs beyond what may be let in like that.
   tcp_syn_lost,       ///< SYNs that came faster than they were taken.
   tcp_unclaimed,      ///< Outbound connections that no client took.
+  bypassed,           ///< Flows that a rule leaves alone, and that had reached us.
   udp_opened,         ///< Associations.
   udp_closed,
   udp_evicted,   ///< The oldest had to go: udp_nat_max.
@@ -51,16 +52,43 @@ enum class Count : std::uint8_t {
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
-inline constexpr std::array<std::string_view, kCounts> kCountNames{
-    "tcp_opened",       "tcp_closed",       "tcp_rejected",    "tcp_dial_failed",
-    "tcp_reset",        "tcp_idle_timeout", "tcp_looped",      "tcp_no_descriptor",
-    "tcp_syn_repeated", "tcp_syn_overload", "tcp_syn_dropped", "tcp_syn_lost",
-    "tcp_unclaimed",    "udp_opened",       "udp_closed",      "udp_evicted",
-    "udp_rejected",     "udp_dial_failed",  "udp_looped",      "udp_no_descriptor",
-    "udp_queue_full",   "udp_send_failed",  "udp_malformed",   "udp_in",
-    "udp_out",          "tcp_bytes_up",     "tcp_bytes_down",  "dns_in",
-    "dns_cached",       "dns_asked",        "dns_failed",      "dns_malformed",
-    "dns_overload",     "fake_unknown",     "tun_read_error",  "tun_write_error"};
+inline constexpr std::array<std::string_view, kCounts> kCountNames{"tcp_opened",
+                                                                   "tcp_closed",
+                                                                   "tcp_rejected",
+                                                                   "tcp_dial_failed",
+                                                                   "tcp_reset",
+                                                                   "tcp_idle_timeout",
+                                                                   "tcp_looped",
+                                                                   "tcp_no_descriptor",
+                                                                   "tcp_syn_repeated",
+                                                                   "tcp_syn_overload",
+                                                                   "tcp_syn_dropped",
+                                                                   "tcp_syn_lost",
+                                                                   "tcp_unclaimed",
+                                                                   "bypassed",
+                                                                   "udp_opened",
+                                                                   "udp_closed",
+                                                                   "udp_evicted",
+                                                                   "udp_rejected",
+                                                                   "udp_dial_failed",
+                                                                   "udp_looped",
+                                                                   "udp_no_descriptor",
+                                                                   "udp_queue_full",
+                                                                   "udp_send_failed",
+                                                                   "udp_malformed",
+                                                                   "udp_in",
+                                                                   "udp_out",
+                                                                   "tcp_bytes_up",
+                                                                   "tcp_bytes_down",
+                                                                   "dns_in",
+                                                                   "dns_cached",
+                                                                   "dns_asked",
+                                                                   "dns_failed",
+                                                                   "dns_malformed",
+                                                                   "dns_overload",
+                                                                   "fake_unknown",
+                                                                   "tun_read_error",
+                                                                   "tun_write_error"};
 
 /// Written by one thread, read by any.
 class Counters {

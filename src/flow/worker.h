@@ -11,6 +11,7 @@
 #include "base/asio.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "flow/bypasses.h"
 #include "flow/counters.h"
 #include "flow/loop_guard.h"
 #include "flow/names.h"
@@ -24,8 +25,9 @@
 namespace hairpin {
 
 struct Worker {
-  explicit Worker(LoopGuard& guard, Who* finder = nullptr, Stations* near = nullptr)
-      : loop_guard(guard), who(finder), stations(near) {}
+  explicit Worker(LoopGuard& guard, Who* finder = nullptr, Stations* near = nullptr,
+                  Bypasses* kernel = nullptr)
+      : loop_guard(guard), who(finder), stations(near), bypasses(kernel) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -57,6 +59,7 @@ struct Worker {
   LoopGuard& loop_guard;
   Who* who;            ///< Null: processes are not known.
   Stations* stations;  ///< Null: hardware addresses are not known.
+  Bypasses* bypasses;  ///< Null: nobody tells the kernel.
   platform::PipePool pipes{kIdlePipes};
   platform::DatagramBatch datagrams{kBatch, kHeadroom};
   std::array<std::byte, kScratch> scratch{};  ///< Valid only until the next wait.

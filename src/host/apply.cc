@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "host/chains.h"
 #include "host/leftovers.h"
 #include "nft/apply.h"
 #include "nft/render.h"
@@ -14,6 +15,9 @@ namespace hairpin::host {
 namespace {
 
 using platform::Rule;
+
+/// Elements of each family's set: some MiB of the kernel's memory.
+constexpr std::size_t kMostBypassed = 65536;
 
 /// Rules of ours without a table that is in use are left from a process that was killed. Anybody
 /// else's at these priorities would be mixed up with ours.
@@ -76,7 +80,9 @@ std::vector<T> only_in(const std::vector<T>& these, const std::vector<T>& those)
 /// A table's text without the elements of its sets, which may be many.
 std::string outline(const nft::Table& table) {
   nft::Table copy{table.name, table.owned, table.chains, table.counters, {}};
-  for (const nft::Set& set : table.sets) copy.sets.push_back({set.name, set.family});
+  for (const nft::Set& set : table.sets) {
+    copy.sets.push_back({set.name, set.family, {}, set.key});
+  }
   return nft::render(copy);
 }
 
@@ -87,14 +93,6 @@ bool same(const nft::Table& one, const nft::Table& other) {
 
 bool same(const std::optional<nft::Table>& one, const std::optional<nft::Table>& other) {
   return one && other ? same(*one, *other) : one.has_value() == other.has_value();
-}
-
-/// The wall: nobody's table, so any socket will do.
-Result<> load_wall(const std::optional<nft::Table>& wall) {
-  if (!wall) return {};
-  const auto loaded = nft::apply(*wall);
-  if (!loaded) return loaded.error();
-  return {};
 }
 
 }  // namespace
@@ -111,12 +109,58 @@ Result<> Applied::add_rules(const std::vector<Rule>& rules) {
   return {};
 }
 
+Result<> Applied::load_wall(const std::optional<nft::Table>& wall) {
+  if (!wall) return {};
+  const auto loaded = nft::apply(with_bypassed(*wall));  // nobody's table: any socket will do
+  if (!loaded) return loaded.error();
+  return {};
+}
+
 Result<> Applied::load_tables(const Plan& plan) {
   if (auto walled = load_wall(plan.wall); !walled) return walled;
   auto owner = nft::apply(plan.capture);
   if (!owner) return owner.error();
   owner_ = std::move(*owner);
   return {};
+}
+
+nft::Table Applied::with_bypassed(nft::Table table) const {
+  for (nft::Set& set : table.sets) {
+    if (set.key != nft::Set::Key::endpoints) continue;
+    std::ranges::copy_if(bypassed_, std::back_inserter(set.endpoints),
+                         [&set](const nft::SetEndpoint& one) {
+                           return one.endpoint.address.family() == set.family;
+                         });
+  }
+  return table;
+}
+
+Result<> Applied::bypass(std::vector<nft::SetEndpoint> destinations) {
+  std::ranges::sort(destinations);
+  const auto repeated = std::ranges::unique(destinations);
+  destinations.erase(repeated.begin(), repeated.end());
+  std::erase_if(destinations,
+                [this](const nft::SetEndpoint& one) { return bypassed_.contains(one); });
+  if (destinations.empty()) return {};
+  if (bypassed_.size() + destinations.size() > kMostBypassed) {
+    log::info("{}: {} bypassed destinations are forgotten, to make room", plan_.interface,
+              bypassed_.size());
+    if (auto emptied = forget_bypassed(); !emptied) return emptied;
+  }
+  if (auto added = nft::add(owner_, plan_.capture.name, kBypassSet, destinations); !added) {
+    return added;
+  }
+  bypassed_.insert(destinations.begin(), destinations.end());
+  if (!plan_.wall) return {};
+  return nft::add(Fd(), plan_.wall->name, kBypassSet, destinations);
+}
+
+Result<> Applied::forget_bypassed() {
+  if (bypassed_.empty()) return {};
+  bypassed_.clear();
+  if (auto emptied = nft::empty(owner_, plan_.capture.name, kBypassSet); !emptied) return emptied;
+  if (!plan_.wall) return {};
+  return nft::empty(Fd(), plan_.wall->name, kBypassSet);
 }
 
 Result<> Applied::set(const std::vector<Setting>& settings) {
@@ -207,7 +251,8 @@ Result<std::size_t> Applied::update(Plan plan) {
   if (new_table) {
     // As a whole also where only elements of sets differ: a new set costs no more than to flush
     // one.
-    if (auto changed = nft::replace(owner_, plan.capture); !changed) return changed.error();
+    if (auto changed = nft::replace(owner_, with_bypassed(plan.capture)); !changed)
+      return changed.error();
     plan_.capture = plan.capture;
   }
   for (const Rule& rule : old_rules) {
@@ -257,7 +302,8 @@ Result<std::size_t> Applied::repair() {
     return std::ranges::find(*tables, name, &nft::FoundTable::name) != tables->end();
   };
   if (!is_there(plan_.capture.name)) {
-    if (auto loaded = nft::replace(owner_, plan_.capture); !loaded) return loaded.error();
+    if (auto loaded = nft::replace(owner_, with_bypassed(plan_.capture)); !loaded)
+      return loaded.error();
     ++repaired;
   }
   const auto opened = open_ways(plan_.openings);

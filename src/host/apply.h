@@ -1,6 +1,8 @@
 // A plan into the kernel, its difference to another, and out of it again.
 #pragma once
 
+#include <set>
+
 #include "base/fd.h"
 #include "host/plan.h"
 #include "platform/remover.h"
@@ -24,6 +26,12 @@ class Applied {
   /// Puts back what somebody else has removed, and says how much that was.
   Result<std::size_t> repair();
 
+  /// The kernel leaves these alone from now on; flows that run stay where they are. Requires: the
+  /// plan `bypasses`.
+  Result<> bypass(std::vector<nft::SetEndpoint> destinations);
+  /// All are captured again.
+  Result<> forget_bypassed();
+
   /// Capturing first, so that from then on all goes its usual way. What is gone already is no
   /// error; the others are told in the log.
   void remove();
@@ -32,6 +40,9 @@ class Applied {
   friend Result<Applied> apply(Plan plan);
   Result<> add_rules(const std::vector<platform::Rule>& rules);
   Result<> load_tables(const Plan& plan);
+  Result<> load_wall(const std::optional<nft::Table>& wall);
+  /// With what its sets of destinations have in the kernel.
+  nft::Table with_bypassed(nft::Table table) const;
   Result<> set(const std::vector<Setting>& settings);
   /// Inserts what is missing; returns how much that was.
   Result<std::size_t> open_ways(const std::vector<nft::Opening>& openings);
@@ -39,10 +50,11 @@ class Applied {
 
   platform::Remover remover_;
   Plan plan_;
-  std::vector<platform::Rule> rules_;  ///< In the kernel.
-  Fd owner_;                           ///< Of the table of `capture`.
-  bool opened_ = false;                ///< There are rules of ours in other people's chains.
-  std::vector<Setting> before_;        ///< What settings were before we changed them.
+  std::vector<platform::Rule> rules_;    ///< In the kernel.
+  Fd owner_;                             ///< Of the table of `capture`.
+  std::set<nft::SetEndpoint> bypassed_;  ///< In the kernel's sets.
+  bool opened_ = false;                  ///< There are rules of ours in other people's chains.
+  std::vector<Setting> before_;          ///< What settings were before we changed them.
 };
 
 /// Into the network namespace of the calling thread: all of the plan, or nothing of it. Rules of a

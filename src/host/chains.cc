@@ -58,6 +58,7 @@ class Judgement {
 
   std::vector<nft::Rule> make() {
     addresses();
+    bypasses();
     if (place_ == Place::local) {
       this_host();
       users();
@@ -135,6 +136,13 @@ class Judgement {
     }
   }
 
+  void bypasses() {
+    if (!wanted_.bypasses) return;
+    for (const Family family : kFamilies) {
+      leave({nft::MatchEndpointSet{family, std::string(kBypassSet) + suffix(family)}});
+    }
+  }
+
   void addresses() {
     for (const Family family : kFamilies) {
       if (wants_all(wanted_)) break;
@@ -207,6 +215,11 @@ void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
   if (!wanted.route_address_set.empty()) add_sets(table, sets(kIncludeSet, wanted.set_address));
   if (!wanted.route_exclude_address_set.empty()) {
     add_sets(table, sets(kExcludeSet, wanted.set_exclude_address));
+  }
+  if (!wanted.bypasses) return;
+  for (const Family family : kFamilies) {
+    table.sets.push_back(
+        {std::string(kBypassSet) + suffix(family), family, {}, nft::Set::Key::endpoints});
   }
 }
 

@@ -114,6 +114,17 @@ Result<> Keeper::change(std::vector<Policy> policies) {
   return done.error();
 }
 
+Result<> Keeper::bypass(std::size_t index, std::vector<nft::SetEndpoint> destinations) {
+  return applied_[index].bypass(std::move(destinations));
+}
+
+Result<> Keeper::forget_bypassed() {
+  for (Applied& applied : applied_) {
+    if (auto done = applied.forget_bypassed(); !done) return done;
+  }
+  return {};
+}
+
 void Keeper::remove() {
   const auto start = std::chrono::steady_clock::now();
   for (Applied& applied : applied_) applied.remove();

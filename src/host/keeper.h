@@ -25,6 +25,11 @@ class Keeper {
   /// New wishes for the same interfaces. On an error everything is as it was.
   Result<> change(std::vector<Policy> policies);
 
+  /// The kernel leaves these destinations alone from now on, in what reaches policy `index`.
+  Result<> bypass(std::size_t index, std::vector<nft::SetEndpoint> destinations);
+  /// They are captured again: rules have changed.
+  Result<> forget_bypassed();
+
   void remove();
 
  private:

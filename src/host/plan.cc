@@ -208,7 +208,8 @@ std::string ip_command(Family family) {
 
 bool by_mark(const config::AutoRoute& wanted) {
   return wanted.redirect || !wanted.include_cgroup.empty() || !wanted.exclude_cgroup.empty() ||
-         !wanted.route_address_set.empty() || !wanted.route_exclude_address_set.empty();
+         !wanted.route_address_set.empty() || !wanted.route_exclude_address_set.empty() ||
+         wanted.bypasses;
 }
 
 bool names_addresses(const config::AutoRoute& wanted) {
@@ -231,6 +232,7 @@ std::string wall_name(const std::string& interface) {
 Plan make_plan(const Policy& policy, const Snapshot& host) {
   const auto wanted = wanted_prefixes(policy.wanted);
   Plan plan{policy.interface,
+            policy.wanted.bypasses,
             policy.wanted.table,
             {},
             {},

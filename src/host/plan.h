@@ -80,6 +80,7 @@ struct Setting {
 
 struct Plan {
   std::string interface;
+  bool bypasses = false;  ///< The tables have sets for what rules leave alone (chains.h).
   TableId table;
   std::vector<Prefix> routes;         ///< In `table`, to the interface.
   std::vector<platform::Rule> rules;  ///< In the order of their priorities, IPv4 first.

@@ -48,6 +48,8 @@ std::string describe(const config::Config& config, const Decision& decision) {
       return "drop";
     case config::Action::hijack_dns:
       return "hijack-dns";
+    case config::Action::bypass:
+      return "bypass, or else outbound " + config.outbounds[decision.outbound].tag;
     case config::Action::resolve:
       return "resolve";
     case config::Action::sniff:
@@ -93,18 +95,31 @@ Router::Router(const config::Config& config) {
                       index_of(config.outbounds, rule.outbound)});
     asks_process_ |= rules_.back().rule.needs().process;
     asks_mac_ |= rules_.back().rule.needs().mac;
+    if (!asks_more_ && !rules_.back().rule.needs().only_destination()) {
+      asks_more_ = rules_.size() - 1;
+    }
   }
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   if (!config.route.final.empty()) final_ = index_of(config.outbounds, config.route.final);
 }
 
+std::optional<std::size_t> Router::asks_more(std::size_t rule) const {
+  return asks_more_ && *asks_more_ <= rule ? asks_more_ : std::nullopt;
+}
+
 bool Router::asks_content(const Flow& flow, std::size_t from) const {
-  return std::any_of(rules_.begin() + static_cast<std::ptrdiff_t>(from), rules_.end(),
-                     [&flow](const Compiled& compiled) {
-                       const rule::Needs& needs = compiled.rule.needs();
-                       return (needs.domain && flow.domain.empty()) ||
-                              (needs.protocol && flow.protocol.empty());
-                     });
+  const rule::Facts facts = facts_of(flow, inbounds_[flow.inbound]);
+  bool changed = false;  // by a rule whose options or addresses are not known here
+  for (std::size_t i = from; i < rules_.size(); ++i) {
+    const rule::Needs& needs = rules_[i].rule.needs();
+    if ((needs.domain && flow.domain.empty()) || (needs.protocol && flow.protocol.empty())) {
+      return true;
+    }
+    if (changed || !rules_[i].rule.matches(facts)) continue;
+    if (config::is_final(rules_[i].action)) return false;
+    changed = rules_[i].action != config::Action::sniff;
+  }
+  return false;
 }
 
 Decision Router::decide(const Flow& flow, std::size_t from) const {

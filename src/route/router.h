@@ -15,7 +15,8 @@ namespace hairpin::route {
 
 struct Decision {
   config::Action action = config::Action::route;
-  std::size_t outbound = 0;         ///< Index in Config::outbounds. Valid iff action is `route`.
+  /// Index in Config::outbounds. Valid iff the action has an outbound.
+  std::size_t outbound = 0;
   std::optional<std::size_t> rule;  ///< Index of the rule that matched; empty: the default.
 };
 
@@ -43,6 +44,10 @@ class Router {
   Decision decide(const Flow& flow, std::size_t from = 0) const;
   Decision decide(const rule::Facts& facts, std::size_t from = 0) const;
 
+  /// The first rule up to this one that asks for more than the destination (its address, port and
+  /// network); empty: whatever goes there is decided as this flow was.
+  std::optional<std::size_t> asks_more(std::size_t rule) const;
+
   /// Whether any rule asks for the local process.
   bool asks_process() const { return asks_process_; }
   /// Whether any rule asks for the client's hardware address.
@@ -60,6 +65,7 @@ class Router {
   std::vector<Compiled> rules_;
   std::vector<std::string> inbounds_;  ///< Tags.
   std::size_t final_ = 0;
+  std::optional<std::size_t> asks_more_;  ///< The first rule of all.
   bool asks_process_ = false;
   bool asks_mac_ = false;
 };

@@ -91,6 +91,7 @@ Needs both(Needs one, const Needs& other) {
   one.process |= other.process;
   one.mac |= other.mac;
   one.protocol |= other.protocol;
+  one.client |= other.client;
   return one;
 }
 
@@ -235,7 +236,9 @@ CompiledRule::CompiledRule(const Rule& rule, const FindSet& find) {
     kept.domain_keyword.push_back(lower(keyword));
   parts->empty = is_empty(of);
   needs_ = both(needs_, {parts->asks_domain(), parts->asks_ip(), parts->asks_process(),
-                         !of.source_mac.empty(), !of.protocol.empty()});
+                         !of.source_mac.empty(), !of.protocol.empty(),
+                         parts->asks_source(of.rule_set_ip_cidr_match_source) ||
+                             of.rule_set_ip_cidr_match_source || !of.source_port.empty()});
   parts_ = std::move(parts);
 }
 

@@ -35,6 +35,10 @@ struct Needs {
   bool process = false;
   bool mac = false;
   bool protocol = false;  ///< That sniffing finds.
+  bool client = false;    ///< The source's address or port.
+
+  /// Whether all flows to one destination get the same answer.
+  bool only_destination() const { return !(domain || process || mac || protocol || client); }
 };
 
 class CompiledRule;

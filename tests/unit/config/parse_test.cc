@@ -263,7 +263,8 @@ TEST(Config, EachProblem) {
           {rule(R"("port": 80, "method": "drop", "outbound": "out")"),
            "route.rules[0]: \"method\" needs action \"reject\"\n"},
           {rule(R"("port": 80, "action": "sniffle")"),
-           "route.rules[0].action: expected \"route\", \"reject\", \"hijack-dns\", \"sniff\", "
+           "route.rules[0].action: expected \"route\", \"bypass\", \"reject\", "
+           "\"hijack-dns\", \"sniff\", "
            "\"resolve\" or \"route-options\", got \"sniffle\"\n"},
           {rule(R"("action": "sniff", "outbound": "out")"),
            "route.rules[0]: \"sniff\" takes no \"outbound\"\n"},

@@ -112,6 +112,12 @@ const std::vector<Case>& cases() {
              wanted.marks.mask = 0xff00;
              policy.redirections = {{Family::v4, 1001}, {Family::v6, 1002}};
            }),
+      with("bypasses-closed",
+           [](Policy&, AutoRoute& wanted) {
+             wanted.bypasses = true;
+             wanted.strict = true;
+             wanted.on_stop = config::OnStop::closed;
+           }),
       with("macs",
            [](Policy&, AutoRoute& wanted) { wanted.exclude_mac = {{2, 0, 0x5e, 0, 0x53, 1}}; }),
       with("include-macs",
