@@ -1,5 +1,7 @@
 #include "nft/apply.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -171,6 +173,19 @@ Result<> replace(const Fd& owner, const Table& table) {
     for (const Rule& rule : chain.rules) put_rule(batch, table, chain, rule);
   }
   return batch.commit(owner);
+}
+
+Result<std::optional<QueueKind>> find_queue_kind() {
+  for (const QueueKind kind : {QueueKind::native, QueueKind::compat}) {
+    const Rule rule{{Queue{0, 1, kind}}};
+    // No packet comes to a chain without a hook. The number keeps several that try apart.
+    const auto tried = apply({"hairpin-probe-" + std::to_string(::getpid()),
+                              true,
+                              {{"probe", std::nullopt, 0, {rule}}}});
+    if (tried) return std::optional(kind);
+    if (tried.error().code != ENOENT) return tried.error();
+  }
+  return std::optional<QueueKind>();
 }
 
 Result<> remove(const std::string& table) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ Result<Fd> apply(const Table& table);
 
 /// The same through a socket that `apply` has returned, which goes on owning the table.
 Result<> replace(const Fd& owner, const Table& table);
+
+/// How this kernel can be told to queue packets; nothing: in no way. Tried out in a table of its
+/// own that is gone afterwards.
+Result<std::optional<QueueKind>> find_queue_kind();
 
 /// Deletes a table of family inet that nobody owns. One that is not there is no error. EPERM or
 /// EBUSY: it has an owner.

@@ -206,6 +206,11 @@ struct Printer {
     return "redirect to :" + std::to_string(redirect.port);
   }
   std::string operator()(const ClampSegments&) const { return "tcp option maxseg size set rt mtu"; }
+  std::string operator()(const Queue& queue) const {
+    const int last = queue.first + queue.count - 1;
+    return "queue flags bypass to " + std::to_string(queue.first) +
+           (queue.count == 1 ? "" : "-" + std::to_string(last));
+  }
   std::string operator()(const Reject& reject) const {
     return std::string("reject with ") + name_of(reject.refusal);
   }

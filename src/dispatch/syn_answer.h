@@ -12,6 +12,7 @@ namespace hairpin::dispatch {
 
 enum class SynAnswer : std::uint8_t {
   let_in,   ///< The kernel accepts it.
+  bypass,   ///< Its usual way, as if nobody had captured it; where a port cannot, `let_in`.
   reset,    ///< RST: nobody listens there.
   silence,  ///< As from a dead host.
   // ICMP "destination unreachable":

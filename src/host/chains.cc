@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "config/syn_marks.h"
+
 namespace hairpin::host {
 
 namespace {
@@ -218,6 +220,7 @@ class Capture {
 
   std::vector<nft::Chain> make() {
     std::vector<nft::Chain> chains{leave(), take(), forwarded()};
+    if (policy_.queue) chains.push_back(answered());
     if (by_mark(wanted_)) chains.push_back(local());
     if (!wanted_.redirect) return chains;
     chains.push_back({"redirect_forwarded", nft::Hook::prerouting, kBehindDestinationNat,
@@ -247,11 +250,40 @@ class Capture {
     return {"leave", std::nullopt, 0, {rule({nft::SetConnectionMark{left(), marks_.mask}})}};
   }
 
+  /// Marked before it is queued: with nobody there, it is captured undecided.
   nft::Chain take() const {
-    return {"take",
-            std::nullopt,
-            0,
-            {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
+    nft::Chain chain{
+        "take",
+        std::nullopt,
+        0,
+        {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
+    if (policy_.queue) chain.rules.push_back(rule({nft::MatchSyn{}, *policy_.queue}));
+    return chain;
+  }
+
+  /// SYNs that were queued, with an answer for their mark.
+  nft::Chain answered() const {
+    const config::SynMarks syn = config::syn_marks(marks_);
+    nft::Chain chain{"answered", std::nullopt};
+    const auto on = [&](Mark mark, const Statement& statement) {
+      chain.rules.push_back(
+          rule({nft::MatchMark{mark, marks_.mask}, nft::SetMark{Mark{}, marks_.mask}, statement}));
+    };
+    on(syn.let_in, nft::Return{});
+    on(syn.reset, nft::Reject{nft::Refusal::reset});
+    on(syn.leave, nft::Goto{"leave"});
+    on(syn.network, nft::Reject{nft::Refusal::no_route});
+    on(syn.host, nft::Reject{nft::Refusal::host});
+    on(syn.administrator, nft::Reject{nft::Refusal::prohibited});
+    return chain;
+  }
+
+  /// No other packet has both marks: what has a mark of its own is not captured.
+  void hear_answers(nft::Chain& chain) const {
+    if (!policy_.queue) return;
+    chain.rules.push_back(rule({nft::MatchMark{Mark{}, marks_.mask, Compare::not_equal},
+                                nft::MatchConnectionMark{marks_.input, marks_.mask},
+                                nft::MatchSyn{}, nft::Goto{"answered"}}));
   }
 
   /// What is judged already.
@@ -290,6 +322,7 @@ class Capture {
     for (const std::string& name : policy_.companions) {
       chain.rules.push_back(rule({nft::MatchInputInterface{name}, nft::Return{}}));
     }
+    hear_answers(chain);
     append(chain.rules, judged());
     chain.rules.push_back(rule({nft::MatchNotForThisHost{}, nft::Return{}}));
     judge(chain, Place::forwarded);
@@ -302,6 +335,7 @@ class Capture {
     for (const std::string& name : policy_.companions) {
       chain.rules.push_back(rule({nft::MatchOutputInterface{name}, nft::Return{}}));
     }
+    hear_answers(chain);
     // Marked sockets have chosen their way: our own, and other tunnels'.
     chain.rules.push_back(rule({nft::MatchMark{Mark{}, ~0U, Compare::not_equal}, nft::Return{}}));
     append(chain.rules, judged());
