@@ -109,8 +109,9 @@ std::string mark_match(const char* key, Mark mark, std::uint32_t mask, Compare c
 /// What the kernel holds is "bits kept, bits flipped"; nft(8) prints bits that are set among those
 /// that are kept, too.
 std::string mark_set(const std::string& key, Mark mark, std::uint32_t mask) {
-  const std::string kept = mask == ~0U ? "" : key + " & " + hex(~mask | mark.value(), 8) + " | ";
-  return key + " set " + kept + hex(mark.value(), 8);
+  if (mask == ~0U) return key + " set " + hex(mark.value(), 8);
+  const std::string kept = key + " set " + key + " & " + hex(~mask | mark.value(), 8);
+  return mark ? kept + " | " + hex(mark.value(), 8) : kept;
 }
 
 struct Printer {

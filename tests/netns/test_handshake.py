@@ -88,7 +88,8 @@ class Handshake(LabTest):
                     self.assertEqual(self.outcome(address, port, ns=ns), want)
         counters = hairpin.counters()
         self.assertEqual(counters["tcp_opened"], 4)
-        self.assertEqual(counters["tcp_dial_failed"], 2 * len(rows) - 4)
+        # With auto_redirect this host's own routes are asked first, and one of them says "unreachable" itself.
+        self.assertEqual(counters["tcp_dial_failed"], 2 * len(rows) - 4 - REDIRECT)
         self.assertNotIn("tcp_reset", counters)  # nothing was accepted only to be reset
 
     def test_eager_is_as_it_was(self):
