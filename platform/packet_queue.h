@@ -41,8 +41,6 @@ class QueueReader {
   /// What waits in the queue of this socket, some dozen at most; empty: nothing. Valid until the
   /// next call.
   std::span<const QueuedPacket> receive(int socket);
-  /// The last call has filled all there is room for: more may wait.
-  bool was_full() const { return full_; }
   /// Packets that the kernel has dropped since the last call, because they came faster than they
   /// were read, or because a chain had been changed before they got their verdict.
   std::uint64_t take_lost();
@@ -60,7 +58,6 @@ class QueueReader {
   std::vector<QueuedPacket> packets_;
   std::uint32_t last_ = 0;  ///< Packets are numbered from 1 on, without gaps.
   std::uint64_t lost_ = 0;
-  bool full_ = false;
 };
 
 /// Gathers verdicts, to give many in one system call.

@@ -117,7 +117,6 @@ QueueReader::QueueReader() : memory_(std::make_unique<std::byte[]>(kMessages * k
 std::span<const QueuedPacket> QueueReader::receive(int socket) {
   packets_.clear();
   const int count = ::recvmmsg(socket, headers_.data(), kMessages, MSG_DONTWAIT, nullptr);
-  full_ = count == static_cast<int>(kMessages);
   for (int i = 0; i < count; ++i) {
     const std::size_t slot = static_cast<std::size_t>(i);
     read_message({&memory_[slot * kMessage], headers_[slot].msg_len});

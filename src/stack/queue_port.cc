@@ -14,6 +14,9 @@ namespace hairpin::stack {
 
 namespace {
 
+/// That can be numbered.
+constexpr unsigned kQueues = 0x10000;
+
 /// What the gate keeps of a packet.
 struct Ticket {
   std::uint32_t id;
@@ -50,7 +53,7 @@ Result<std::vector<Fd>> open_range(std::uint16_t first, unsigned count) {
 Result<std::vector<Fd>> open_free_range(unsigned count, std::uint16_t& first) {
   constexpr unsigned kTries = 100;
   Error last{"packet queues (NFQUEUE)", EBUSY};
-  for (unsigned i = 0; i < kTries; ++i) {
+  for (unsigned i = 0; i < kTries && config::kFirstQueue + (i + 1) * count <= kQueues; ++i) {
     first = static_cast<std::uint16_t>(config::kFirstQueue + i * count);
     auto sockets = open_range(first, count);
     if (sockets || sockets.error().code != EBUSY) return sockets;
@@ -78,7 +81,7 @@ Result<std::optional<SynQueues>> open_syn_queues(std::optional<std::uint16_t> fi
     return std::optional<SynQueues>();
   }
   std::uint16_t number = first.value_or(config::kFirstQueue);
-  if (number + workers > 0x10000) {
+  if (number + workers > kQueues) {
     return Error{"auto_redirect_nfqueue: there are no " + std::to_string(workers) +
                      " queues (one for each worker) from " + std::to_string(number) + " on",
                  ERANGE};
