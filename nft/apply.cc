@@ -1,5 +1,7 @@
 #include "nft/apply.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -248,6 +250,19 @@ Result<> empty(const Fd& owner, const std::string& table, const std::string& set
     batch.end();
   }
   return commit(batch, owner);
+}
+
+Result<std::optional<QueueKind>> find_queue_kind() {
+  for (const QueueKind kind : {QueueKind::native, QueueKind::compat}) {
+    const Rule rule{{Queue{0, 1, kind}}};
+    // No packet comes to a chain without a hook. The number keeps several that try apart.
+    const auto tried = apply({"hairpin-probe-" + std::to_string(::getpid()),
+                              true,
+                              {{"probe", std::nullopt, 0, {rule}}}});
+    if (tried) return std::optional(kind);
+    if (tried.error().code != ENOENT) return tried.error();
+  }
+  return std::optional<QueueKind>();
 }
 
 Result<> remove(const std::string& table) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ Result<> add(const Fd& owner, const std::string& table, const std::string& set,
 
 /// Empties both sets.
 Result<> empty(const Fd& owner, const std::string& table, const std::string& set);
+
+/// How this kernel can be told to queue packets; nothing: in no way. Tried out in a table of its
+/// own that is gone afterwards.
+Result<std::optional<QueueKind>> find_queue_kind();
 
 /// Deletes a table of family inet that nobody owns. One that is not there is no error. EPERM or
 /// EBUSY: it has an owner.

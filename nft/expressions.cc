@@ -8,9 +8,11 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <span>
 
@@ -225,6 +227,13 @@ class Expressions {
     nftnl_expr_set_u32(option, NFTNL_EXPR_EXTHDR_OFFSET, kOffset);
     nftnl_expr_set_u32(option, NFTNL_EXPR_EXTHDR_LEN, kSize);
   }
+  void operator()(const Queue& queue) {
+    if (queue.kind == QueueKind::compat) return queue_by_xtables(queue);
+    nftnl_expr* expression = add("queue");
+    nftnl_expr_set_u16(expression, NFTNL_EXPR_QUEUE_NUM, queue.first);
+    nftnl_expr_set_u16(expression, NFTNL_EXPR_QUEUE_TOTAL, queue.count);
+    nftnl_expr_set_u16(expression, NFTNL_EXPR_QUEUE_FLAGS, NFT_QUEUE_FLAG_BYPASS);
+  }
   void operator()(const Reject& reject) {
     nftnl_expr* expression = add("reject");
     if (reject.refusal == Refusal::reset) {
@@ -251,6 +260,19 @@ class Expressions {
     nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, kRegister);
     nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, set.c_str());
     return lookup;
+  }
+  void queue_by_xtables(const Queue& queue) {
+    constexpr std::uint32_t kRevision = 3;
+    constexpr std::size_t kAligned = 8;  // what the kernel takes for the size of any target's data
+    const xt_NFQ_info_v3 info{queue.first, queue.count, NFQ_FLAG_BYPASS};
+    static_assert(sizeof info <= kAligned);
+    void* data = std::calloc(1, kAligned);  // the expression owns and frees it
+    if (data == nullptr) return;            // a rule without it is one that does not queue
+    std::memcpy(data, &info, sizeof info);
+    nftnl_expr* target = add("target");
+    nftnl_expr_set_str(target, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+    nftnl_expr_set_u32(target, NFTNL_EXPR_TG_REV, kRevision);
+    nftnl_expr_set(target, NFTNL_EXPR_TG_INFO, data, kAligned);
   }
   /// The rule owns the expression.
   nftnl_expr* add(const char* name) {

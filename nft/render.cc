@@ -109,8 +109,9 @@ std::string mark_match(const char* key, Mark mark, std::uint32_t mask, Compare c
 /// What the kernel holds is "bits kept, bits flipped"; nft(8) prints bits that are set among those
 /// that are kept, too.
 std::string mark_set(const std::string& key, Mark mark, std::uint32_t mask) {
-  const std::string kept = mask == ~0U ? "" : key + " & " + hex(~mask | mark.value(), 8) + " | ";
-  return key + " set " + kept + hex(mark.value(), 8);
+  if (mask == ~0U) return key + " set " + hex(mark.value(), 8);
+  const std::string kept = key + " set " + key + " & " + hex(~mask | mark.value(), 8);
+  return mark ? kept + " | " + hex(mark.value(), 8) : kept;
 }
 
 struct Printer {
@@ -210,6 +211,11 @@ struct Printer {
     return "redirect to :" + std::to_string(redirect.port);
   }
   std::string operator()(const ClampSegments&) const { return "tcp option maxseg size set rt mtu"; }
+  std::string operator()(const Queue& queue) const {
+    const int last = queue.first + queue.count - 1;
+    return "queue flags bypass to " + std::to_string(queue.first) +
+           (queue.count == 1 ? "" : "-" + std::to_string(last));
+  }
   std::string operator()(const Reject& reject) const {
     return std::string("reject with ") + name_of(reject.refusal);
   }

@@ -129,6 +129,18 @@ struct SetConnectionMark {
 struct Redirect {
   std::uint16_t port;
 };
+/// What puts a packet into a queue, of what a kernel may have.
+enum class QueueKind : std::uint8_t {
+  native,  ///< The expression "queue" (CONFIG_NFT_QUEUE).
+  compat,  ///< xtables' target NFQUEUE (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE).
+};
+/// To whoever has opened the queues `first` to `first + count - 1`; which one depends on the
+/// addresses. With nobody there, the packet goes on behind this chain.
+struct Queue {
+  std::uint16_t first = 0;
+  std::uint16_t count = 1;
+  QueueKind kind = QueueKind::native;
+};
 /// The sender's segments fit the route's MTU.
 struct ClampSegments {};
 /// ICMP(v6) errors, by the kernel's numbers for both families (NFT_REJECT_ICMPX_*); or RST, which
@@ -151,7 +163,8 @@ using Statement =
                  MatchUdpPorts, MatchDestination, MatchDestinationSet, MatchEndpointSet,
                  MatchDestinationType, MatchNotForThisHost, MatchEtherSource, MatchUser,
                  MatchControlGroup, MatchIcmpType, MatchSyn, Counter, CountInto, Tproxy, SetMark,
-                 SetConnectionMark, Redirect, ClampSegments, Reject, Goto, Accept, Drop, Return>;
+                 SetConnectionMark, Redirect, ClampSegments, Queue, Reject, Goto, Accept, Drop,
+                 Return>;
 
 struct Rule {
   std::vector<Statement> statements;

@@ -11,6 +11,7 @@
 #include "dispatch/tcp_listener.h"
 #include "dispatch/udp_listener.h"
 #include "nat/translate.h"
+#include "stack/queue_port.h"
 
 namespace hairpin::app {
 
@@ -42,10 +43,13 @@ void tell_bypasses(const dispatch::Policy& policy) {
 /// What all workers share of one link.
 struct Engine::Source {
   Source(stack::Link opened, std::size_t inbound, bool same_namespace)
-      : link(std::move(opened)), capture(stack::capture_of(link, inbound, same_namespace)) {}
+      : link(std::move(opened)),
+        capture(stack::capture_of(link, inbound, same_namespace)),
+        redirection(stack::redirection_of(link, inbound, same_namespace)) {}
 
   stack::Link link;
   dispatch::Capture capture;
+  dispatch::Capture redirection;  ///< auto_redirect
 };
 
 struct Engine::PerWorker {
@@ -58,6 +62,9 @@ struct Engine::PerWorker {
   struct Part {
     std::unique_ptr<stack::Port> port;
     std::unique_ptr<dispatch::SynGate> gate;  ///< Null: the kernel answers all SYNs.
+    // The same of what is redirected:
+    std::unique_ptr<stack::QueuePort> queue;
+    std::unique_ptr<dispatch::SynGate> queue_gate;
     std::unique_ptr<dispatch::UdpAssociations> associations;
     std::vector<std::unique_ptr<dispatch::TcpListener>> tcp;
     std::vector<std::unique_ptr<dispatch::UdpListener>> udp;
@@ -83,6 +90,14 @@ void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, s
     part.gate = std::make_unique<dispatch::SynGate>(worker, dispatcher, source.capture, prepared,
                                                     *part.port->syns());
     part.port->hold_syns(*part.gate);
+  }
+  if (auto& queues = source.link.queues) {
+    const auto number = static_cast<std::uint16_t>(queues->numbers.first + index);
+    part.queue = std::make_unique<stack::QueuePort>(worker, std::move(queues->sockets[index]),
+                                                    number, inbound.auto_route.marks);
+    part.queue_gate = std::make_unique<dispatch::SynGate>(worker, dispatcher, source.redirection,
+                                                          prepared, *part.queue);
+    part.queue->start(*part.queue_gate);
   }
   part.associations = std::make_unique<dispatch::UdpAssociations>(
       worker, dispatcher, source.capture, part.port->answers(),
@@ -125,6 +140,8 @@ void Engine::PerWorker::stop() {
     part.associations->clear();
     part.port->stop();
     if (part.gate) part.gate->stop();
+    if (part.queue) part.queue->stop();
+    if (part.queue_gate) part.queue_gate->stop();
   }
   worker.context.stop();
 }

@@ -49,6 +49,7 @@ std::vector<host::Policy> policies_of(const config::Config& config,
     const stack::Link& link = links[i];
     host::Policy policy{link.name, link.companions, link.addresses, {}, {}, wanted, link.rules};
     if (same_namespace) policy.own_marks = config::marks_of(config);
+    if (link.queues) policy.queue = link.queues->numbers;
     for (const stack::FamilyListeners& family : link.redirected) {
       policy.redirections.push_back({family.family, family.tcp_port});
     }
@@ -187,8 +188,10 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
     const config::TunInbound& b = next.inbounds[i];
     const config::AutoRoute& from = a.auto_route;
     const config::AutoRoute& to = b.auto_route;
-    const bool same_marks = from.marks.input == to.marks.input && from.marks.mask == to.marks.mask;
-    const std::array<std::pair<const char*, bool>, 11> fields{{
+    const bool same_marks = from.marks == to.marks;
+    // Where none is named, the one that was found stays.
+    const bool same_queue = !to.queue || from.queue == to.queue;
+    const std::array<std::pair<const char*, bool>, 12> fields{{
         {"interface_name", a.interface_name == b.interface_name},
         {"address", a.address == b.address},
         {"mtu", a.mtu == b.mtu},
@@ -196,8 +199,9 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
         {"tcp_handshake", a.tcp_handshake == b.tcp_handshake},
         {"auto_route", from.enabled == to.enabled},
         {"auto_redirect", from.redirect == to.redirect},
+        {"auto_redirect_nfqueue", same_queue},
         {"gateway", from.gateway == to.gateway},
-        {"auto_redirect_input_mark or auto_redirect_mark_mask", same_marks},
+        {"a mark of auto_redirect", same_marks},
         {"iproute2_table_index", from.table == to.table},
         {"iproute2_rule_index", from.first_rule == to.first_rule},
     }};
@@ -484,6 +488,10 @@ int plan(const config::Config& asked) {
       // The kernel chooses the ports.
       for (const Family family : {Family::v4, Family::v6}) {
         if (host::carries(policy, family)) policy.redirections.push_back({family, 0});
+      }
+      if (inbound.tcp_handshake == config::Handshake::faithful) {
+        policy.queue = {inbound.auto_route.queue.value_or(config::kFirstQueue),
+                        static_cast<std::uint16_t>(default_workers())};
       }
     }
     const auto host = host::take_snapshot(policy);

@@ -56,8 +56,10 @@ using rule::PortRange;
 struct Marks {
   Mark input{0x2023};          ///< To be captured.
   std::optional<Mark> output;  ///< Of our own sockets; empty: Route::default_mark, which it sets.
-  Mark reset{0x2025};          ///< To be reset: kept free, nothing sets it yet.
+  Mark reset{0x2025};          ///< Of a SYN that is to be answered by RST.
   std::uint32_t mask = 0xffff;
+
+  friend bool operator==(const Marks&, const Marks&) = default;
 };
 
 /// What becomes of the traffic that would have been captured, when the program ends.
@@ -65,6 +67,9 @@ enum class OnStop : std::uint8_t {
   open,    ///< It goes its usual way.
   closed,  ///< It is refused until `hairpin cleanup`.
 };
+
+/// As in sing-box.
+inline constexpr std::uint16_t kFirstQueue = 100;
 
 /// Which of the host's traffic is routed to the interface, and by what.
 struct AutoRoute {
@@ -74,6 +79,9 @@ struct AutoRoute {
   bool gateway = false;   ///< This host forwards for others, and is set up to.
   OnStop on_stop = OnStop::open;
   Marks marks;
+  /// The first of the packet queues (NFQUEUE) for SYNs that are redirected; empty: from
+  /// kFirstQueue on, the first ones that nobody has.
+  std::optional<std::uint16_t> queue;
   TableId table{2022};
   RulePriority first_rule{9000};
   std::vector<Prefix> route_address;  ///< Empty: everything.

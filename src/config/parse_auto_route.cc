@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdio>
+
+#include "config/syn_marks.h"
 
 namespace hairpin::config {
 
@@ -117,7 +120,14 @@ void read_on_stop(const Reader& reader, TunInbound& tun) {
   }
 }
 
-constexpr std::array<Field<TunInbound>, 25> kFields{{
+void read_queue(const Reader& reader, TunInbound& tun) {
+  constexpr std::uint64_t kNone = 0x10000;
+  std::uint64_t queue = kNone;
+  read_number(reader, 0, 0xffff, queue);
+  if (queue != kNone) tun.auto_route.queue = static_cast<std::uint16_t>(queue);
+}
+
+constexpr std::array<Field<TunInbound>, 26> kFields{{
     {"auto_route", kBool, into<&AutoRoute::enabled>},
     {"strict_route", kBool, into<&AutoRoute::strict>},
     {"auto_redirect", kBool, into<&AutoRoute::redirect>},
@@ -131,6 +141,7 @@ constexpr std::array<Field<TunInbound>, 25> kFields{{
      }},
     {"auto_redirect_reset_mark", kMark,
      [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.reset); }},
+    {"auto_redirect_nfqueue", "a number from 0 to 65535", read_queue},
     {"auto_redirect_mark_mask", "the bits that marks may use", read_mask},
     {"gateway", kBool, into<&AutoRoute::gateway>},
     {"on_stop", "\"open\" or \"closed\"", read_on_stop},
@@ -231,6 +242,22 @@ void check_numbers(Problems& problems, const Config& config) {
   }
 }
 
+/// SYNs get their answers by marks.
+void check_answers(Problems& problems, const std::string& inbound, const AutoRoute& wanted) {
+  if (!wanted.redirect) return;
+  const Marks& marks = wanted.marks;
+  if (std::popcount(marks.mask) < kSynMarkBits) {
+    problems.push_back({inbound + "auto_redirect_mark_mask",
+                        "needs " + std::to_string(kSynMarkBits) + " bits with auto_redirect"});
+  }
+  const Mark reset = marks.reset;
+  if ((reset.value() & marks.mask) != reset.value() || !reset || reset == marks.input) {
+    problems.push_back({inbound + "auto_redirect_reset_mark",
+                        "must be in the bits of auto_redirect_mark_mask, not 0, and not "
+                        "auto_redirect_input_mark"});
+  }
+}
+
 }  // namespace
 
 void check_kept_out(Problems& problems, const Config& config) {
@@ -245,6 +272,7 @@ void check_kept_out(Problems& problems, const Config& config) {
       problems.push_back({inbound + "auto_redirect_input_mark",
                           "must be in the bits of auto_redirect_mark_mask, and not 0"});
     }
+    check_answers(problems, inbound, wanted);
     for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
       const Outbound& outbound = config.outbounds[i];
       // Whoever opens no sockets needs no mark.

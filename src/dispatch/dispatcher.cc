@@ -258,7 +258,8 @@ Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
     co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
   }
   note_bypass(*generation, decision, flow, asked);
-  if (decision.action == config::Action::bypass && may_bypass) {
+  const bool bypassed = decision.action == config::Action::bypass && flow.destination == asked;
+  if (bypassed && may_bypass) {
     co_return Approach{SynAnswer::bypass};
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);

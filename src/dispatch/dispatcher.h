@@ -116,8 +116,8 @@ class Dispatcher {
 
   /// Of a flow that has been decided; `asked` is where the client sends. Where a rule leaves it
   /// alone, and would leave alone all that goes to the same destination, the kernel is to be told.
-  void note_bypass(const Generation& generation, const route::Decision& decision,
-                   const Flow& flow, const Endpoint& asked);
+  void note_bypass(const Generation& generation, const route::Decision& decision, const Flow& flow,
+                   const Endpoint& asked);
 
  private:
   class Client;

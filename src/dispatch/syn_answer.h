@@ -13,8 +13,8 @@ namespace hairpin::dispatch {
 enum class SynAnswer : std::uint8_t {
   let_in,   ///< The kernel accepts it.
   reset,    ///< RST: nobody listens there.
+  bypass,   ///< Its usual way, as if nobody had captured it. Of a port that can: syn_gate.h.
   silence,  ///< As from a dead host.
-  bypass,   ///< The kernel is left the connection. Only of a port that can (SynPort::bypasses).
   // ICMP "destination unreachable":
   network,        ///< No route.
   host,           ///< No such host.
@@ -42,7 +42,7 @@ inline SynAnswer answer_to(const Error& error) {
 }
 
 inline bool is_icmp(SynAnswer answer) {
-  return answer > SynAnswer::bypass;
+  return answer > SynAnswer::silence;
 }
 
 /// Requires: is_icmp(answer).

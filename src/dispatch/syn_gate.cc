@@ -40,6 +40,7 @@ SynGate::SynGate(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
 void SynGate::stop() {
   stopped_ = true;
   sweep_.cancel();
+  for (const auto& [key, held] : waiting_) port_.forget(held.frame);
   waiting_.clear();
 }
 
@@ -56,6 +57,7 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
   if (dialling_ >= prepared_.limit() || prepared_.size() >= prepared_.limit() || !failures_.any()) {
     const bool passes = may_pass(key, opening.sequence);
     worker_.counters.add(passes ? Count::tcp_syn_overload : Count::tcp_syn_dropped);
+    if (!passes) port_.forget(frame);
     return !passes;
   }
   if (dispatcher_.is_loop(capture_, flow)) {
@@ -92,6 +94,7 @@ void SynGate::repeat(Held& held, const nat::Opening& opening, std::span<const st
   worker_.counters.add(Count::tcp_syn_repeated);
   // The last one is what the client expects an answer to (its timestamps), and the only one if it
   // has given up and begun anew.
+  port_.forget(held.frame);
   held.frame.assign(frame.begin(), frame.end());
   if (std::exchange(held.sequence, opening.sequence) == opening.sequence) return;
   // A dial that has been begun for the same ends will do, unless another process may be behind
@@ -107,7 +110,10 @@ void SynGate::dial(const Flow& flow, std::uint64_t attempt) {
                  [this, key = FlowKey(flow)](const std::exception_ptr& failure) {
                    --dialling_;
                    if (!failure) return;
-                   waiting_.erase(key);
+                   if (const auto held = waiting_.find(key); held != waiting_.end()) {
+                     port_.forget(held->second.frame);
+                     waiting_.erase(held);
+                   }
                    std::rethrow_exception(failure);
                  });
 }
@@ -131,12 +137,22 @@ Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {
     worker_.counters.add(Count::tcp_unclaimed, prepared_.put(key, std::move(*approach.prepared)));
     sweep_later();
   }
-  if (approach.answer == SynAnswer::let_in) {
-    port_.let_in(frame);
-  } else if (approach.answer == SynAnswer::bypass) {
-    port_.bypass(frame);
-  } else if (approach.answer != SynAnswer::silence) {
-    port_.refuse(frame, approach.answer);
+  answer(frame, approach.answer);
+}
+
+void SynGate::answer(std::span<std::byte> frame, SynAnswer answer) {
+  switch (answer) {
+    case SynAnswer::let_in:
+      return port_.let_in(frame);
+    case SynAnswer::bypass:
+      return port_.bypass(frame);
+    case SynAnswer::silence:
+      return port_.forget(frame);
+    case SynAnswer::reset:
+    case SynAnswer::network:
+    case SynAnswer::host:
+    case SynAnswer::administrator:
+      return port_.refuse(frame, answer);
   }
 }
 

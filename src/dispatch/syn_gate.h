@@ -44,10 +44,12 @@ class SynPort {
   virtual void let_in(std::span<std::byte> frame) = 0;
   /// Whether it can leave a connection to the kernel, as if we were not there.
   virtual bool bypasses() const { return false; }
-  /// Requires: bypasses().
-  virtual void bypass(std::span<std::byte> /*frame*/) {}
   /// Back to the client. Requires: a RST or an ICMP error.
   virtual void refuse(std::span<std::byte> frame, SynAnswer answer) = 0;
+  /// Not to us, and nor is what follows it. Requires: bypasses().
+  virtual void bypass(std::span<std::byte> frame) { let_in(frame); }
+  /// It is dropped: for a port that has to say so.
+  virtual void forget(std::span<const std::byte> frame) { (void)frame; }
 };
 
 /// So many a second, and as many at once.
@@ -85,6 +87,7 @@ class SynGate {
 
   void dial(const Flow& flow, std::uint64_t attempt);
   Task<> serve(Flow flow, std::uint64_t attempt);
+  void answer(std::span<std::byte> frame, SynAnswer answer);
   void repeat(Held& held, const nat::Opening& opening, std::span<const std::byte> frame,
               const Flow& flow);
   /// Whether one more may be let in while too many wait.

@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "config/syn_marks.h"
+
 namespace hairpin::host {
 
 namespace {
@@ -223,6 +225,21 @@ void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
   }
 }
 
+/// Of connections that are not captured.
+Mark left_mark(const Policy& policy) {
+  const config::Marks& marks = policy.wanted.marks;
+  const Mark own = policy.own_marks.empty() ? Mark{} : policy.own_marks.front();
+  const Mark masked{own.value() & marks.mask};
+  // Any value that says "judged", if our own mark does not fit.
+  return masked ? masked : Mark{marks.input.value() ^ marks.mask};
+}
+
+/// Of those that a rule has left alone when their SYN was queued: a wall must know them.
+Mark bypassed_mark(const Policy& policy) {
+  const config::SynMarks syn = config::syn_marks(policy.wanted.marks);
+  return syn.leave == left_mark(policy) ? syn.reset : syn.leave;
+}
+
 /// The chains that mark.
 class Capture {
  public:
@@ -231,6 +248,7 @@ class Capture {
 
   std::vector<nft::Chain> make() {
     std::vector<nft::Chain> chains{leave(), take(), forwarded()};
+    if (policy_.queue) chains.push_back(answered());
     if (by_mark(wanted_)) chains.push_back(local());
     if (!wanted_.redirect) return chains;
     chains.push_back({"redirect_forwarded", nft::Hook::prerouting, kBehindDestinationNat,
@@ -241,13 +259,6 @@ class Capture {
   }
 
  private:
-  Mark left() const {
-    const Mark own = policy_.own_marks.empty() ? Mark{} : policy_.own_marks.front();
-    const Mark masked{own.value() & marks_.mask};
-    // Any value that says "judged", if our own mark does not fit.
-    return masked ? masked : Mark{marks_.input.value() ^ marks_.mask};
-  }
-
   std::vector<Statement> mark_packet() const {
     std::vector<Statement> statements;
     // TCP is turned, not routed.
@@ -257,14 +268,46 @@ class Capture {
   }
 
   nft::Chain leave() const {
-    return {"leave", std::nullopt, 0, {rule({nft::SetConnectionMark{left(), marks_.mask}})}};
-  }
-
-  nft::Chain take() const {
-    return {"take",
+    return {"leave",
             std::nullopt,
             0,
-            {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
+            {rule({nft::SetConnectionMark{left_mark(policy_), marks_.mask}})}};
+  }
+
+  /// Marked before it is queued: with nobody there, it is captured undecided.
+  nft::Chain take() const {
+    nft::Chain chain{
+        "take",
+        std::nullopt,
+        0,
+        {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
+    if (policy_.queue) chain.rules.push_back(rule({nft::MatchSyn{}, *policy_.queue}));
+    return chain;
+  }
+
+  /// SYNs that were queued, with an answer for their mark.
+  nft::Chain answered() const {
+    const config::SynMarks syn = config::syn_marks(marks_);
+    nft::Chain chain{"answered", std::nullopt};
+    const auto on = [&](Mark mark, const Statement& statement) {
+      chain.rules.push_back(
+          rule({nft::MatchMark{mark, marks_.mask}, nft::SetMark{Mark{}, marks_.mask}, statement}));
+    };
+    on(syn.let_in, nft::Return{});
+    on(syn.reset, nft::Reject{nft::Refusal::reset});
+    on(syn.leave, nft::SetConnectionMark{bypassed_mark(policy_), marks_.mask});
+    on(syn.network, nft::Reject{nft::Refusal::no_route});
+    on(syn.host, nft::Reject{nft::Refusal::host});
+    on(syn.administrator, nft::Reject{nft::Refusal::prohibited});
+    return chain;
+  }
+
+  /// No other packet has both marks: what has a mark of its own is not captured.
+  void hear_answers(nft::Chain& chain) const {
+    if (!policy_.queue) return;
+    chain.rules.push_back(rule({nft::MatchMark{Mark{}, marks_.mask, Compare::not_equal},
+                                nft::MatchConnectionMark{marks_.input, marks_.mask},
+                                nft::MatchSyn{}, nft::Goto{"answered"}}));
   }
 
   /// What is judged already.
@@ -303,6 +346,7 @@ class Capture {
     for (const std::string& name : policy_.companions) {
       chain.rules.push_back(rule({nft::MatchInputInterface{name}, nft::Return{}}));
     }
+    hear_answers(chain);
     append(chain.rules, judged());
     chain.rules.push_back(rule({nft::MatchNotForThisHost{}, nft::Return{}}));
     judge(chain, Place::forwarded);
@@ -315,6 +359,7 @@ class Capture {
     for (const std::string& name : policy_.companions) {
       chain.rules.push_back(rule({nft::MatchOutputInterface{name}, nft::Return{}}));
     }
+    hear_answers(chain);
     // Marked sockets have chosen their way: our own, and other tunnels'.
     chain.rules.push_back(rule({nft::MatchMark{Mark{}, ~0U, Compare::not_equal}, nft::Return{}}));
     append(chain.rules, judged());
@@ -361,6 +406,11 @@ std::vector<nft::Chain> wall_chains(const Policy& policy, const Snapshot& host) 
   }
   // A port forward from outside.
   forward.rules.push_back(rule({nft::MatchTranslated{}, nft::Return{}}));
+  if (policy.queue && policy.wanted.bypasses) {
+    const nft::MatchConnectionMark bypassed{bypassed_mark(policy), policy.wanted.marks.mask};
+    output.rules.push_back(rule({bypassed, nft::Return{}}));
+    forward.rules.push_back(rule({bypassed, nft::Return{}}));
+  }
   append(output.rules, of_known_networks(nft::Return{}));
   append(forward.rules, of_known_networks(nft::Return{}));
   const nft::Goto refuse{"refuse"};

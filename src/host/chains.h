@@ -11,6 +11,8 @@
 //
 // With auto_redirect TCP is not routed: the chains of type nat turn it to a listener of this host.
 // Their verdict must leave out networks that the host knows by itself, which rules otherwise do.
+// Where somebody waits for it, a SYN is queued at the end of `take`, and comes once more with a
+// mark that says what becomes of it: chain `answered`.
 //
 // The wall: chains that let nothing leave this host but by the interface, by our own sockets and
 // others that are marked, as an answer, or to a network that the host knows.

@@ -59,6 +59,8 @@ struct Policy {
   std::vector<Redirection> redirections;
   config::AutoRoute wanted;
   std::vector<platform::Rule> link_rules = {};  ///< The link's own: only put back when they go.
+  /// Somebody waits there for SYNs that are redirected; empty: they are accepted undecided.
+  std::optional<nft::Queue> queue = {};
 };
 
 /// What depends on the host.

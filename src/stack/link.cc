@@ -10,6 +10,7 @@
 #include "platform/interface.h"
 #include "stack/listeners.h"
 #include "stack/pump.h"
+#include "stack/queue_port.h"
 #include "stack/tun_link.h"
 #include "stack/veth_link.h"
 #include "stack/veth_port.h"
@@ -86,6 +87,13 @@ Result<Link> open_link(const LinkOptions& options) {
     }
     link->redirected.push_back(std::move(*sockets));
   }
+  if (options.inbound.tcp_handshake == config::Handshake::eager) return link;
+  auto queues = open_syn_queues(options.inbound.auto_route.queue, options.workers);
+  if (!queues) {
+    close_link(*link);
+    return queues.error();
+  }
+  link->queues = std::move(*queues);
   return link;
 }
 
@@ -124,6 +132,10 @@ dispatch::Capture capture_of(const Link& link, std::size_t inbound, bool same_na
   dispatch::Capture capture{inbound, same_namespace, link.addresses, {}};
   if (!link.is_veth()) capture.translator.emplace(link.addresses);
   return capture;
+}
+
+dispatch::Capture redirection_of(const Link& link, std::size_t inbound, bool same_namespace) {
+  return {inbound, same_namespace, link.addresses, {}};
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> kernel_counters(const Link& link) {

@@ -30,6 +30,7 @@
 #include "dispatch/syn_gate.h"
 #include "dispatch/udp_listener.h"
 #include "flow/worker.h"
+#include "nft/ruleset.h"
 #include "platform/ip_statistics.h"
 #include "platform/remover.h"
 #include "platform/tun.h"
@@ -71,6 +72,12 @@ struct VethParts {
   unsigned mtu = 0;                   ///< Bytes, of both ends.
 };
 
+/// SYNs that are asked about before NAT turns them.
+struct SynQueues {
+  nft::Queue numbers;
+  std::vector<Fd> sockets;  ///< One for each of them, and for each worker.
+};
+
 /// Owns devices, sockets and nftables tables.
 struct Link {
   std::string name;                     ///< Of the interface.
@@ -80,6 +87,8 @@ struct Link {
   std::vector<FamilyListeners> listeners;
   /// For TCP that NAT turns to this host (auto_redirect), in the interface's namespace.
   std::vector<FamilyListeners> redirected;
+  /// For what those listeners get; empty: the kernel accepts all of it.
+  std::optional<SynQueues> queues;
   std::variant<TunParts, VethParts> parts;
   Fd nft_owner;  ///< Owns the table in the interface's namespace; empty if none is needed.
   std::vector<platform::Rule> rules;         ///< Removed at the end.
@@ -105,6 +114,9 @@ std::string describe(const Link& link);
 
 /// How names of sockets become flows: dispatch/capture.h.
 dispatch::Capture capture_of(const Link& link, std::size_t inbound, bool same_namespace);
+
+/// The same for what NAT turns to this host, whatever the link does with packets.
+dispatch::Capture redirection_of(const Link& link, std::size_t inbound, bool same_namespace);
 
 /// Named counters that the kernel keeps for the link, beside those of the workers.
 std::vector<std::pair<std::string, std::uint64_t>> kernel_counters(const Link& link);

@@ -216,6 +216,13 @@ TEST(Config, EachProblem) {
           {tun(R"("auto_route": true, "auto_redirect_input_mark": "0x12024")"),
            "inbounds[0].auto_redirect_input_mark: must be in the bits of auto_redirect_mark_mask, "
            "and not 0\n"},
+          {tun(R"("auto_route": true, "auto_redirect": true, "auto_redirect_nfqueue": 65536)"),
+           "inbounds[0].auto_redirect_nfqueue: expected a number from 0 to 65535, got 65536\n"},
+          {tun(R"("auto_route": true, "auto_redirect": true, "auto_redirect_input_mark": 1,
+                  "auto_redirect_reset_mark": 1, "auto_redirect_mark_mask": 3)"),
+           "inbounds[0].auto_redirect_mark_mask: needs 3 bits with auto_redirect\n"
+           "inbounds[0].auto_redirect_reset_mark: must be in the bits of auto_redirect_mark_mask, "
+           "not 0, and not auto_redirect_input_mark\n"},
           {R"({"inbounds": [
                {"type": "tun", "address": "10.0.0.1/30", "auto_route": true},
                {"type": "tun", "address": "10.0.0.5/30", "auto_route": true,

@@ -104,6 +104,19 @@ const std::vector<Case>& cases() {
              policy.companions = {"hp0-in"};
              policy.redirections = {{Family::v4, 1001}, {Family::v6, 1002}};
            }),
+      with("redirect-queue",
+           [](Policy& policy, AutoRoute& wanted) {
+             wanted.redirect = true;
+             policy.redirections = {{Family::v4, 1001}, {Family::v6, 1002}};
+             policy.queue = {100, 2};
+           }),
+      with("redirect-queue-marks",
+           [](Policy& policy, AutoRoute& wanted) {
+             wanted.redirect = true;
+             wanted.marks = {Mark{0x100}, Mark{0x300}, Mark{0x200}, 0xff00};
+             policy.redirections = {{Family::v4, 1001}};
+             policy.queue = {4000, 1};
+           }),
       with("redirect-some-strict",
            [](Policy& policy, AutoRoute& wanted) {
              wanted.redirect = wanted.strict = true;
