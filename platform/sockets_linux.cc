@@ -140,6 +140,8 @@ Result<Fd> listen_redirected_tcp(Family family, std::uint16_t port) {
   if (family == Family::v6) {
     if (auto ok = set(fd.get(), SOL_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY"); !ok) return ok.error();
   }
+  // For saved_syn.h.
+  if (auto ok = set(fd.get(), IPPROTO_TCP, TCP_SAVE_SYN, 1, "TCP_SAVE_SYN"); !ok) return ok.error();
   return start_listening(std::move(fd), family, port);
 }
 

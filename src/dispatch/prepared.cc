@@ -1,5 +1,7 @@
 #include "dispatch/prepared.h"
 
+#include <algorithm>
+
 namespace hairpin::dispatch {
 
 // What is removed is destroyed, and so closed, after the lock is given back.
@@ -14,11 +16,12 @@ PreparedConnections::List PreparedConnections::remove(const FlowKey& key) {
   return removed;
 }
 
-std::size_t PreparedConnections::put(const FlowKey& key, Prepared prepared) {
+std::size_t PreparedConnections::put(const FlowKey& key, Prepared prepared,
+                                     std::uint32_t sequence) {
   List replaced;
   const std::lock_guard lock(mutex_);
   replaced = remove(key);
-  waiting_.push_back({key, std::move(prepared), Clock::now() + kPatience});
+  waiting_.push_back({key, std::move(prepared), Clock::now() + kPatience, sequence});
   by_key_.emplace(key, std::prev(waiting_.end()));
   size_.store(by_key_.size(), std::memory_order_relaxed);
   return replaced.size();
@@ -34,6 +37,17 @@ std::optional<Prepared> PreparedConnections::take(const FlowKey& key) {
   const std::lock_guard lock(mutex_);
   List taken = remove(key);
   if (taken.empty()) return std::nullopt;
+  return std::move(taken.front().prepared);
+}
+
+std::optional<Prepared> PreparedConnections::take(const FlowKey& key, std::uint32_t sequence) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find_if(waiting_, [&](const Waiting& one) {
+    return one.sequence == sequence && one.key.client.address == key.client.address &&
+           one.key.destination == key.destination && one.key.inbound == key.inbound;
+  });
+  if (found == waiting_.end()) return std::nullopt;
+  List taken = remove(FlowKey(found->key));
   return std::move(taken.front().prepared);
 }
 

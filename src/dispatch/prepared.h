@@ -55,9 +55,13 @@ class PreparedConnections {
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
   /// In place of one that the same flow may have already, which is closed: 1 then, otherwise 0.
-  std::size_t put(const FlowKey& key, Prepared prepared);
+  /// `sequence`: of the SYN.
+  std::size_t put(const FlowKey& key, Prepared prepared, std::uint32_t sequence = 0);
   bool contains(const FlowKey& key) const;
   std::optional<Prepared> take(const FlowKey& key);
+  /// The same for a client that NAT has given another port: by the number of its SYN. Takes a time
+  /// that grows with the number of all.
+  std::optional<Prepared> take(const FlowKey& key, std::uint32_t sequence);
   /// Closes those that have waited too long, and returns their number.
   std::size_t sweep();
 
@@ -66,6 +70,7 @@ class PreparedConnections {
     FlowKey key;
     Prepared prepared;
     Clock::time_point until;
+    std::uint32_t sequence;
   };
   using List = std::list<Waiting>;
   List remove(const FlowKey& key);  ///< Requires: the lock.

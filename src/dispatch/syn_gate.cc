@@ -132,9 +132,11 @@ Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {
     co_return;
   }
   std::vector<std::byte> frame = std::move(held->second.frame);
+  const std::uint32_t sequence = held->second.sequence;
   waiting_.erase(held);
   if (approach.prepared) {
-    worker_.counters.add(Count::tcp_unclaimed, prepared_.put(key, std::move(*approach.prepared)));
+    worker_.counters.add(Count::tcp_unclaimed,
+                         prepared_.put(key, std::move(*approach.prepared), sequence));
     sweep_later();
   }
   answer(frame, approach.answer);

@@ -2,7 +2,11 @@
 
 #include <fcntl.h>
 
+#include <array>
+
 #include "base/log.h"
+#include "nat/opening.h"
+#include "platform/saved_syn.h"
 
 namespace hairpin::dispatch {
 
@@ -10,6 +14,8 @@ namespace {
 
 /// Connections accepted before the other flows of the worker have a turn.
 constexpr int kAcceptBatch = 64;
+/// Bytes: IP and TCP headers.
+constexpr std::size_t kSavedSyn = 256;
 /// Before the next attempt, when there is nothing to accept with.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
@@ -117,12 +123,25 @@ std::optional<Flow> TcpListener::flow_of(const platform::Accepted& accepted) {
   return std::nullopt;
 }
 
+std::optional<Prepared> TcpListener::take_prepared(const Flow& flow, int socket) {
+  const FlowKey key(flow);
+  auto prepared = prepared_.take(key);
+  if (prepared || arrival_ == Arrival::transparent) return prepared;
+  // All that is redirected ends at one listener: a client that uses one port for two destinations
+  // has got another one from NAT. The number of its SYN is what it was.
+  std::array<std::byte, kSavedSyn> memory;
+  nat::Packet syn;
+  const auto saved = platform::take_saved_syn(socket, memory);
+  if (nat::Packet::parse(saved, syn) != nat::Malformed::none || !nat::may_open(syn)) return {};
+  return prepared_.take(key, nat::header_at<const nat::TcpHeader>(syn.transport()).sequence);
+}
+
 void TcpListener::admit(platform::Accepted accepted) {
   const auto flow = flow_of(accepted);
   if (!flow) return;
   Fd client = std::move(accepted.socket);
   if (prepared_.size() != 0) {
-    if (auto prepared = prepared_.take(FlowKey(*flow))) {
+    if (auto prepared = take_prepared(*flow, client.get())) {
       return dispatcher_.serve_prepared(std::move(client), std::move(*prepared), idle_);
     }
   }

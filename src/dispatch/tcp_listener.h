@@ -34,6 +34,7 @@ class TcpListener {
   void wait_a_moment();
   void admit(platform::Accepted accepted);
   std::optional<Flow> flow_of(const platform::Accepted& accepted);
+  std::optional<Prepared> take_prepared(const Flow& flow, int socket);
 
   Worker& worker_;
   Dispatcher& dispatcher_;

@@ -119,6 +119,20 @@ class Queue(HostTest):
         self.assertEqual(socks.requests, [4200])
         self.assertEqual(hairpin.counters()["tcp_syn_lost"], 1)
 
+    def test_one_port_for_two_destinations(self):
+        """NAT gives such a client another port: what was dialled for it is found nevertheless."""
+        socks = Socks(self.lab)
+        hairpin = self.start(SOCKS)
+        for ns, address in (("client", "192.0.2.2"), ("router", "198.51.100.1")):
+            for target in (TARGET4, OTHER4, "203.0.113.12"):
+                sock = self.lab.socket(ns)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((address, 7777))
+                sock.connect((target, 4200))
+                self.assertEqual(sock.recv(10), b"hello")
+        self.assertEqual(socks.requests, [4200] * 6)
+        self.assertNotIn("tcp_unclaimed", hairpin.counters())
+
     def test_marks_of_others(self):
         self.lab.nginx()
         self.nft("router", """table inet others {

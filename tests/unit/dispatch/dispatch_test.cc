@@ -59,6 +59,9 @@ TEST_F(PreparedTest, TheLaterOneCounts) {
   EXPECT_EQ(table.put(FlowKey(flow(1)), prepared(flow(1), "b")), 1);
   EXPECT_EQ(table.size(), 1);
   EXPECT_EQ(table.take(FlowKey(flow(1)))->through, "b");
+  EXPECT_EQ(table.put(FlowKey(flow(1)), prepared(flow(1), "c"), 77), 0);
+  EXPECT_FALSE(table.take(FlowKey(flow(2)), 78));
+  EXPECT_EQ(table.take(FlowKey(flow(2)), 77)->through, "c");  // from another port
   EXPECT_EQ(table.sweep(), 0);
 }
 
