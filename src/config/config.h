@@ -230,7 +230,8 @@ struct FlowOptions {
 struct RouteRule {
   rule::Rule rule;  ///< Without conditions: every flow.
   Action action = Action::route;
-  std::string outbound;                                 ///< Of Action::route.
+  bool no_drop = false;  ///< Of Action::reject: it is told to the client, however often.
+  std::string outbound;  ///< Of Action::route.
   sniff::Protocols sniffers = sniff::Protocols::all();  ///< Of Action::sniff.
   Duration sniff_timeout{300};
   FlowOptions options;      ///< Of Action::route and Action::options.
@@ -347,7 +348,8 @@ struct DnsRule {
   rule::Rule rule;  ///< Conditions on addresses are about those of the answer.
   bool ip_accept_any = false;
   DnsAction action = DnsAction::route;
-  std::string server;  ///< Of DnsAction::route.
+  bool no_drop = false;  ///< Of DnsAction::reject, as of RouteRule.
+  std::string server;    ///< Of DnsAction::route.
   DnsOptions options;
   DnsPredefined predefined;
 };

@@ -199,9 +199,10 @@ void read_method(const Reader& reader, RouteRule& rule) {
   }
 }
 
-constexpr std::array<Field<RouteRule>, 10> kActionFields{{
+constexpr std::array<Field<RouteRule>, 11> kActionFields{{
     {"action", kActions, read_action},
     {"method", kMethods, read_method},
+    {"no_drop", kBool, into<&RouteRule::no_drop>},
     {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
     {"sniffer", "a protocol or a list of them", read_sniffers},
     {"server", "the tag of a DNS server",
@@ -232,6 +233,7 @@ void check_action(const Reader& reader, const RouteRule& rule) {
   if (json.contains("method") && !rejects)
     return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = action == Action::route;
+  only_with(reader, action == Action::reject, {"no_drop"}, "\"reject\" with method \"default\"");
   only_with(reader, action == Action::resolve, {"server", "strategy"},
             "\"resolve\"");
   only_with(reader, action == Action::sniff, {"sniffer", "timeout"}, "\"sniff\"");

@@ -59,10 +59,11 @@ void read_ttl(const Reader& reader, DnsRule& rule) {
   }
 }
 
-constexpr std::array<Field<DnsRule>, 11> kRuleFields{{
+constexpr std::array<Field<DnsRule>, 12> kRuleFields{{
     {"ip_accept_any", kBool, into<&DnsRule::ip_accept_any>},
     {"action", kActions, read_action},
     {"method", kMethods, read_method},
+    {"no_drop", kBool, into<&DnsRule::no_drop>},
     {"server", kDnsServerTag, into<&DnsRule::server>},
     {"strategy", kStrategies,
      [](const Reader& reader, DnsRule& rule) { read(reader, rule.options.strategy); }},
@@ -88,6 +89,8 @@ void check_action(const Reader& reader, const DnsRule& rule) {
   if (json.contains("method") && !rejects)
     return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = rule.action == DnsAction::route;
+  only_with(reader, rule.action == DnsAction::reject, {"no_drop"},
+            "\"reject\" with method \"default\"");
   only_with(reader, routes, {"server", "strategy"}, "\"route\"");
   only_with(reader, routes || rule.action == DnsAction::options,
             {"disable_cache", "rewrite_ttl"}, "\"route\" or \"route-options\"");

@@ -47,6 +47,13 @@ bool Generation::identify(Flow& flow) const {
   return true;
 }
 
+bool Generation::tells(const route::Decision& decision) const {
+  if (decision.action == config::Action::drop) return false;
+  // What fails for another reason, or at its outbound, has no rule that could be silent.
+  if (!decision.rule || rule(decision).action != config::Action::reject) return true;
+  return rule(decision).no_drop || rejections->tells(*decision.rule, Clock::now());
+}
+
 Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy,
                        std::shared_ptr<dns::Store> store, bool mark_sockets)
     : worker_(worker), mark_sockets_(mark_sockets), store_(std::move(store)) {
@@ -203,6 +210,13 @@ Task<> Dispatcher::serve_tcp(Fd client, Flow flow, Clock::duration idle) {
   relay(std::move(*watched), std::move(*server), flow, through->tag(), idle);
 }
 
+SynAnswer Dispatcher::refusal(const Generation& generation, const route::Decision& decision) {
+  worker_.counters.add(Count::tcp_rejected);
+  if (generation.tells(decision)) return SynAnswer::reset;
+  if (decision.action == config::Action::reject) worker_.counters.add(Count::reject_silenced);
+  return SynAnswer::silence;
+}
+
 Task<Approach> Dispatcher::approach(Flow flow) {
   const auto generation = generation_;
   const route::Router& router = generation->policy->router;
@@ -225,10 +239,8 @@ Task<Approach> Dispatcher::approach(Flow flow) {
   if (decision.action == config::Action::hijack_dns) co_return Approach{SynAnswer::let_in};
   if (decision.rule) flow.apply(generation->rule(decision).options);
   if (!generation->carries(decision)) {
-    worker_.counters.add(Count::tcp_rejected);
     if (may_tell()) log::info("{} rejected", flow.text());
-    const bool silent = decision.action == config::Action::drop;
-    co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
+    co_return Approach{refusal(*generation, decision)};
   }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   if (through->tracks_connections()) co_return Approach{SynAnswer::let_in};

@@ -284,11 +284,9 @@ void UdpAssociation::release(Course& course) {
 void UdpAssociation::forward(Course& course, const platform::Burst& burst) {
   const route::Decision& decision = course.decision;
   if (decision.action == config::Action::hijack_dns) return answer_questions(course, burst);
-  if (decision.action == config::Action::drop) return reject(course.flow, burst);
-  if (decision.action == config::Action::reject ||
+  if (decision.action != config::Action::route ||
       !generation_->outbound(decision)->carries(Network::udp)) {
-    reject(course.flow, burst);
-    return table_.back_.refuse(client(), course.asked, burst[0]);
+    return reject(course, burst);
   }
   if (outbound::UdpPath* path = path_for(decision, course.flow)) {
     sent_ += burst.count;
@@ -304,9 +302,15 @@ void UdpAssociation::forward(Course& course, const platform::Burst& burst) {
   }
 }
 
-void UdpAssociation::reject(const Flow& flow, const platform::Burst& burst) {
+/// One ICMP error answers the whole burst.
+void UdpAssociation::reject(const Course& course, const platform::Burst& burst) {
   worker().counters.add(Count::udp_rejected, burst.count);
-  log::debug("{} rejected", flow.text());
+  log::debug("{} rejected", course.flow.text());
+  if (generation_->tells(course.decision)) {
+    table_.back_.refuse(client(), course.asked, burst[0]);
+  } else if (course.decision.action == config::Action::reject) {
+    worker().counters.add(Count::reject_silenced);
+  }
 }
 
 outbound::UdpPath* UdpAssociation::path_for(const route::Decision& decision, const Flow& flow) {

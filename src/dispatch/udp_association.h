@@ -92,7 +92,7 @@ class UdpAssociation final
   void release(Course& course);
 
   void forward(Course& course, const platform::Burst& burst);
-  void reject(const Flow& flow, const platform::Burst& burst);
+  void reject(const Course& course, const platform::Burst& burst);
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow);
 
   void answer_questions(const Course& course, const platform::Burst& burst);

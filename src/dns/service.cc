@@ -378,7 +378,7 @@ std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& as
       case Step::drop:
         return Bytes();
       case Step::reject:
-        return fail(query, asker, kRefused);
+        return refuse(query, asker, progress);
       case Step::predefined:
         return render(predefined(query, progress), query, 0, asker.limit);
       case Step::ask:
@@ -391,6 +391,14 @@ std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& as
       return finish(query, asker, progress, *told);
     }
   }
+}
+
+Bytes Service::refuse(const Query& query, const Asker& asker, const Progress& progress) {
+  const bool tells =
+      dns_.rules[progress.rule].no_drop || rejections_.tells(progress.rule, Clock::now());
+  if (tells) return fail(query, asker, kRefused);
+  worker_.counters.add(Count::reject_silenced);
+  return {};
 }
 
 Task<Bytes> Service::answer(const Query& query, const Asker& asker, Progress& progress) {

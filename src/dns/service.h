@@ -24,6 +24,7 @@
 #include "dns/upstream.h"
 #include "flow/flow.h"
 #include "flow/names.h"
+#include "flow/reject_window.h"
 #include "flow/worker.h"
 #include "outbound/outbound.h"
 #include "rule/matcher.h"
@@ -106,6 +107,8 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   Bytes finish(const Query& query, const Asker& asker, const Progress& progress, const Told& told);
   static void decline(Progress& progress);
   bool may_tell();
+  /// What a rule that rejects says; empty bytes are silence.
+  Bytes refuse(const Query& query, const Asker& asker, const Progress& progress);
   Answer predefined(const Query& query, const Progress& progress) const;
   Bytes fail(const Query& query, const Asker& asker, Rcode rcode) const;
   std::string key_of(const Query& query, std::size_t server) const;
@@ -124,6 +127,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   std::shared_ptr<const Rules> rules_;
   config::Dns dns_;
   std::vector<Server> servers_;
+  RejectWindows rejections_;
   Clock::time_point telling_since_;
   unsigned told_ = 0;  ///< Since then.
 };

@@ -15,6 +15,7 @@ from lab import CLIENT4, HAIRPIN, PROXY4, TARGET4, TARGET6, LabTest, main, need,
 PROXY = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 DIRECT = {"type": "direct", "tag": "direct"}
 QUIC_INITIAL = os.environ["HAIRPIN_QUIC_INITIAL"]
+ONE_WORKER = ("taskset", "-c", str(min(os.sched_getaffinity(0))))  # one for each processor
 
 
 class RulesTest(LabTest):
@@ -342,6 +343,36 @@ class Clients(RulesTest):
         self.lab.ip("client", "link set c0 address 02:00:5e:00:53:07")
         self.lab.run("client", "ping", "-c", "1", "192.0.2.1")
         wait_for(lambda: not rejected(), "the rule to know the new address", 15)
+
+
+class Rejections(RulesTest):
+    def tell(self, kind, port):
+        """Whether a client is told at once that it is rejected."""
+        client = self.lab.socket("client", kind=kind, timeout=0.3)
+        with client:
+            try:
+                client.connect((TARGET4, port))
+                if kind == socket.SOCK_DGRAM:
+                    client.send(b"x")
+                    client.recv(10)
+            except TimeoutError:
+                return False
+            except ConnectionRefusedError:
+                return True
+        self.fail("it was not rejected")
+
+    def test_a_rule_that_rejects_too_often_turns_silent(self):
+        # One client, one worker: each counts for itself.
+        for kind, rejected in ((socket.SOCK_STREAM, "tcp_rejected"), (socket.SOCK_DGRAM, "udp_rejected")):
+            hairpin = self.rules({"port": 9000, "action": "reject"}, {"port": 9001, "action": "reject", "no_drop": True},
+                                 wrap=ONE_WORKER)
+            self.assertEqual([self.tell(kind, 9000) for _ in range(52)], [True] * 50 + [False] * 2)
+            self.assertTrue(all(self.tell(kind, 9001) for _ in range(60)))
+            counters = hairpin.counters()
+            # A SYN that is not answered comes again.
+            self.assertGreaterEqual(counters["reject_silenced"], 2)
+            self.assertEqual(counters[rejected], 110 + counters["reject_silenced"])
+            hairpin.stop()
 
 
 class RuleSets(RulesTest):

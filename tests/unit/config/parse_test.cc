@@ -366,6 +366,8 @@ TEST(Config, EachProblem) {
            "\"domain_resolver\" that is reached another way\n"
            "dns.servers[1].server: its address would be asked of itself; give an address, or a "
            "\"domain_resolver\" that has one\n"},
+          {rule(R"("action": "reject", "method": "drop", "no_drop": true)"),
+           "route.rules[0]: \"no_drop\" needs action \"reject\" with method \"default\"\n"},
           {dns(R"("servers": [{"type": "fakeip", "tag": "f"}])"),
            "dns.final: is a server of type \"fakeip\": there must be one that knows real "
            "addresses\n"},
