@@ -28,12 +28,13 @@ constexpr auto kResolvePatience = std::chrono::seconds(10);
 
 void HeldDatagrams::add(const Flow& flow, const platform::Burst& burst) {
   for (std::size_t i = 0; i < burst.count; ++i) {
-    const auto datagram = burst[i];
-    bytes_ += datagram.size();
-    if (bytes_ > kMaxHeld) return counters_.add(Count::udp_queue_full, burst.count - i);
-    std::vector<std::byte> copy(Worker::kHeadroom + datagram.size());
-    std::ranges::copy(datagram, copy.begin() + Worker::kHeadroom);
-    held_.emplace_back(flow, std::move(copy));
+    const std::size_t cost = burst[i].size() + HeldDatagram::kOverhead;
+    auto copy = bytes_ + cost <= kMaxHeld
+                    ? HeldDatagram::copy(worker_.held, burst[i], Worker::kHeadroom)
+                    : std::nullopt;
+    if (!copy) return worker_.counters.add(Count::udp_queue_full, burst.count - i);
+    bytes_ += cost;
+    held_.emplace_back(flow, std::move(*copy));
   }
 }
 
@@ -71,7 +72,7 @@ struct UdpAssociation::Sniffing final : Watched {
 
 /// What has been decided for one destination.
 struct UdpAssociation::Course {
-  explicit Course(Counters& counters) : held(counters) {}
+  explicit Course(Worker& worker) : held(worker) {}
 
   enum class State : std::uint8_t { fresh, sniffing, resolving, settled };
 
@@ -92,7 +93,7 @@ UdpAssociation::UdpAssociation(UdpAssociations& table, const Flow& first)
       first_(first),
       generation_(table.dispatcher_.generation()),
       owner_known_(!generation_->asks_process() || table.worker_.who == nullptr),
-      early_(table.worker_.counters) {}
+      early_(table.worker_) {}
 
 UdpAssociation::~UdpAssociation() = default;
 
@@ -145,7 +146,7 @@ void UdpAssociation::ask_owner() {
 UdpAssociation::Course& UdpAssociation::course_of(const Flow& flow) {
   std::unique_ptr<Course>& known = courses_[flow.destination];
   const bool fresh = known == nullptr;
-  if (fresh) known = std::make_unique<Course>(worker().counters);
+  if (fresh) known = std::make_unique<Course>(worker());
   Course& course = *known;
   if (fresh) {
     course.flow = flow;
