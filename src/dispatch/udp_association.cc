@@ -344,6 +344,9 @@ outbound::UdpPath* UdpAssociation::path_for(const route::Decision& decision, con
 
 void UdpAssociation::answer_questions(const Course& course, const platform::Burst& burst) {
   Counters& counters = worker().counters;
+  // A client may ask from one port for ever: each question is for the servers of now.
+  const Generation& latest = *table_.dispatcher_.generation();
+  const auto names = latest.names ? latest.names : generation_->names;
   sent_ += burst.count;
   for (std::size_t i = 0; i < burst.count; ++i) {
     const auto datagram = burst[i];
@@ -358,24 +361,24 @@ void UdpAssociation::answer_questions(const Course& course, const platform::Burs
     const dns::Query& query = *received.query;
     const std::size_t limit = std::min<std::size_t>(query.udp_size, kMaxAnswer);
     dns::Service::Progress progress;
-    const auto answer = generation_->names->answer_at_once(query, {&course.flow, limit}, progress);
+    const auto answer = names->answer_at_once(query, {&course.flow, limit}, progress);
     if (answer) {
       tell(course.asked, *answer);
     } else if (table_.questions_ >= kMaxQuestions) {
       counters.add(Count::dns_overload);
     } else {
-      asio::co_spawn(
-          worker().executor(),
-          answer_later(course.flow, course.asked, std::move(*received.query), limit, progress),
-          asio::detached);
+      asio::co_spawn(worker().executor(),
+                     answer_later(names, course.flow, course.asked, std::move(*received.query),
+                                  limit, progress),
+                     asio::detached);
     }
   }
 }
 
-Task<> UdpAssociation::answer_later(Flow flow, Endpoint asked, dns::Query query, std::size_t limit,
+Task<> UdpAssociation::answer_later(std::shared_ptr<dns::Service> names, Flow flow, Endpoint asked,
+                                    dns::Query query, std::size_t limit,
                                     dns::Service::Progress progress) {
   const auto weak = weak_from_this();
-  const auto names = generation_->names;
   struct Counted {
     explicit Counted(std::size_t& of) : count(of) { ++count; }
     ~Counted() { --count; }

@@ -95,8 +95,8 @@ class UdpAssociation final
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow);
 
   void answer_questions(const Course& course, const platform::Burst& burst);
-  Task<> answer_later(Flow flow, Endpoint asked, dns::Query query, std::size_t limit,
-                      dns::Service::Progress progress);
+  Task<> answer_later(std::shared_ptr<dns::Service> names, Flow flow, Endpoint asked,
+                      dns::Query query, std::size_t limit, dns::Service::Progress progress);
   void tell(const Endpoint& asked, const dns::Bytes& message);
 
   void deliver(const Endpoint& from, const platform::Burst& burst);
