@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "dns/hosts.h"
 #include "dns/https_upstream.h"
 #include "dns/local.h"
 
@@ -32,6 +31,15 @@ class Unusable final : public Upstream {
   }
 };
 
+/// Files may be long: they are read once for all workers.
+Hosts hosts_of(const config::DnsServer& server) {
+  const auto* settings = std::get_if<config::DnsHosts>(&server.kind);
+  if (settings == nullptr) return {};
+  Hosts hosts = settings->predefined;
+  for (const std::string& path : settings->paths) read_hosts(path, hosts);
+  return hosts;
+}
+
 bool asks_address(const Query& query) {
   return query.question.type == kA || query.question.type == kAaaa;
 }
@@ -52,6 +60,7 @@ Rules::Rules(const config::Config& config, std::uint64_t epoch) : epoch_(epoch) 
     asks_mac_ |= compiled.rule.needs().mac;
     rules_.push_back(std::move(compiled));
   }
+  for (const config::DnsServer& server : config.dns.servers) hosts_.push_back(hosts_of(server));
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   final_ = dns::find(config.dns.servers, config.dns.final).value_or(0);
 }
@@ -63,6 +72,7 @@ Service::Service(Worker& worker, std::shared_ptr<Store> store, std::shared_ptr<c
     : worker_(worker), store_(std::move(store)), rules_(std::move(rules)), dns_(config.dns) {
   for (const config::DnsServer& server : dns_.servers) {
     servers_.push_back(make_server(config, server, outbounds, mark_sockets));
+    servers_.back().hosts = &rules_->hosts_[servers_.size() - 1];
   }
 }
 
@@ -71,10 +81,8 @@ Service::Server Service::make_server(
     const std::vector<std::shared_ptr<outbound::Outbound>>& outbounds, bool mark_sockets) {
   Server server;
   server.tag = from.tag;
-  if (const auto* hosts = std::get_if<config::DnsHosts>(&from.kind)) {
+  if (std::holds_alternative<config::DnsHosts>(from.kind)) {
     server.kind = Server::Kind::hosts;
-    server.hosts = hosts->predefined;
-    for (const std::string& path : hosts->paths) read_hosts(path, server.hosts);
     return server;
   }
   if (std::holds_alternative<config::DnsFakeIp>(from.kind)) {
@@ -228,8 +236,8 @@ std::optional<Service::Told> Service::tell_at_once(const Query& query, const Pro
   }
   const Server& server = servers_[progress.server];
   if (server.kind == Server::Kind::hosts) {
-    const auto known = server.hosts.find(question.name());
-    if (known == server.hosts.end()) {
+    const auto known = server.hosts->find(question.name());
+    if (known == server.hosts->end()) {
       return Told{std::make_shared<Answer>(make_answer(question, kNxDomain))};
     }
     return Told{std::make_shared<Answer>(make_answer(question, known->second, kHostsTtl))};

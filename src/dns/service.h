@@ -20,6 +20,7 @@
 
 #include "base/asio.h"
 #include "config/config.h"
+#include "dns/hosts.h"
 #include "dns/store.h"
 #include "dns/upstream.h"
 #include "flow/flow.h"
@@ -48,6 +49,7 @@ class Rules {
     std::size_t server = 0;
   };
   std::vector<Compiled> rules_;
+  std::vector<Hosts> hosts_;  ///< By server; empty where it is of another type.
   std::vector<std::string> inbounds_;
   std::size_t final_ = 0;
   bool asks_process_ = false;
@@ -88,7 +90,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
  private:
   struct Server {
     std::shared_ptr<Upstream> upstream;  ///< Null: it answers at once.
-    std::map<std::string, std::vector<IpAddr>> hosts;
+    const Hosts* hosts = nullptr;        ///< In the rules.
     enum class Kind : std::uint8_t { remote, hosts, fake } kind = Kind::remote;
     std::string tag;
   };
