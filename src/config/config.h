@@ -115,6 +115,7 @@ enum class Strategy : std::uint8_t { as_is, prefer_ipv4, prefer_ipv6, ipv4_only,
 struct DomainResolver {
   std::string server;  ///< Tag of a DNS server; empty: nobody in particular.
   std::optional<Strategy> strategy;
+  std::optional<Prefix> client_subnet;  ///< Empty: as the rules say.
 
   friend bool operator==(const DomainResolver&, const DomainResolver&) = default;
 };
@@ -340,8 +341,9 @@ struct DnsOptions {
   std::optional<Strategy> strategy;
   bool disable_cache = false;
   std::optional<std::uint32_t> rewrite_ttl;  ///< Seconds.
+  std::optional<Prefix> client_subnet;       ///< For whom an answer is asked for (RFC 7871).
 
-  bool any() const { return strategy || disable_cache || rewrite_ttl; }
+  bool any() const { return strategy || disable_cache || rewrite_ttl || client_subnet; }
 };
 
 struct DnsRule {
@@ -361,8 +363,9 @@ struct Dns {
   Strategy strategy = Strategy::as_is;
   bool disable_cache = false;
   bool disable_expire = false;
-  std::size_t cache_capacity = 4096;  ///< Answers.
-  bool reverse_mapping = false;       ///< Flows are given the names that their addresses had.
+  std::size_t cache_capacity = 4096;    ///< Answers.
+  bool reverse_mapping = false;         ///< Flows are given the names that their addresses had.
+  std::optional<Prefix> client_subnet;  ///< Of questions for which no rule says another.
 };
 
 /// What is kept over a restart.

@@ -13,6 +13,7 @@ inline constexpr std::string_view kText = "a text";
 inline constexpr std::string_view kBool = "true or false";
 inline constexpr std::string_view kDuration = "a duration such as \"5m\"";
 inline constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
+inline constexpr std::string_view kSubnet = "an address, or one with a length";
 inline constexpr std::string_view kMark = "a mark";
 inline constexpr std::string_view kMethods = "\"default\" or \"drop\"";
 inline constexpr std::string_view kOutboundTag = "the tag of an outbound";

@@ -199,7 +199,7 @@ void read_method(const Reader& reader, RouteRule& rule) {
   }
 }
 
-constexpr std::array<Field<RouteRule>, 11> kActionFields{{
+constexpr std::array<Field<RouteRule>, 12> kActionFields{{
     {"action", kActions, read_action},
     {"method", kMethods, read_method},
     {"no_drop", kBool, into<&RouteRule::no_drop>},
@@ -209,6 +209,10 @@ constexpr std::array<Field<RouteRule>, 11> kActionFields{{
      [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.server); }},
     {"strategy", kStrategies,
      [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.strategy); }},
+    {"client_subnet", kSubnet,
+     [](const Reader& reader, RouteRule& rule) {
+       read_subnet(reader, rule.resolver.client_subnet);
+     }},
     {"timeout", kDuration, into<&RouteRule::sniff_timeout>},
     {"override_address", "an address", read_override_address},
     {"override_port", "a port",
@@ -234,7 +238,7 @@ void check_action(const Reader& reader, const RouteRule& rule) {
     return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = action == Action::route;
   only_with(reader, action == Action::reject, {"no_drop"}, "\"reject\" with method \"default\"");
-  only_with(reader, action == Action::resolve, {"server", "strategy"},
+  only_with(reader, action == Action::resolve, {"server", "strategy", "client_subnet"},
             "\"resolve\"");
   only_with(reader, action == Action::sniff, {"sniffer", "timeout"}, "\"sniff\"");
   only_with(reader, routes || action == Action::options,

@@ -17,7 +17,7 @@ void read_strategy(const Reader& reader, Dns& out) {
   out.strategy = strategy.value_or(Strategy::as_is);
 }
 
-constexpr std::array<Field<Dns>, 8> kDnsFields{{
+constexpr std::array<Field<Dns>, 9> kDnsFields{{
     {"servers", "a list of servers", into<&Dns::servers>},
     {"rules", "a list of rules",
      [](const Reader& reader, Dns& out) {
@@ -35,6 +35,8 @@ constexpr std::array<Field<Dns>, 8> kDnsFields{{
        out.cache_capacity = count;
      }},
     {"reverse_mapping", kBool, into<&Dns::reverse_mapping>},
+    {"client_subnet", kSubnet,
+     [](const Reader& reader, Dns& out) { read_subnet(reader, out.client_subnet); }},
 }};
 
 constexpr std::array<Field<CacheFile>, 3> kCacheFileFields{{
@@ -55,9 +57,11 @@ constexpr std::array<Field<CacheFile>, 1> kExperimentalFields{{
      }},
 }};
 
-constexpr std::array<Field<DomainResolver>, 2> kResolverFields{{
+constexpr std::array<Field<DomainResolver>, 3> kResolverFields{{
     {"server", kDnsServerTag, into<&DomainResolver::server>},
     {"strategy", kStrategies, into<&DomainResolver::strategy>},
+    {"client_subnet", kSubnet,
+     [](const Reader& reader, DomainResolver& out) { read_subnet(reader, out.client_subnet); }},
 }};
 
 }  // namespace
@@ -70,6 +74,13 @@ void read(const Reader& reader, std::optional<Strategy>& out) {
       text == nullptr ? kNames.end() : std::ranges::find(kNames, std::string_view(*text));
   if (known == kNames.end()) return reader.expected(kStrategies);
   out = static_cast<Strategy>(1 + (known - kNames.begin()));
+}
+
+void read_subnet(const Reader& reader, std::optional<Prefix>& out) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto prefix = text == nullptr ? std::nullopt : Prefix::parse(*text);
+  if (!prefix) return reader.expected("a network such as \"198.51.100.0/24\"");
+  out = *prefix;
 }
 
 void read(const Reader& reader, DomainResolver& out) {

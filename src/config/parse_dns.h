@@ -18,6 +18,7 @@ void read(const Reader& reader, DnsServer& out);
 void read(const Reader& reader, DnsRule& out);
 void read(const Reader& reader, CacheFile& out);  ///< "experimental"
 void read(const Reader& reader, std::optional<Strategy>& out);
+void read_subnet(const Reader& reader, std::optional<Prefix>& out);  ///< "client_subnet"
 void read(const Reader& reader, DomainResolver& out);
 
 /// What concerns DNS and the rest together (check_dns.cc). `outbounds`: their tags.

@@ -59,7 +59,7 @@ void read_ttl(const Reader& reader, DnsRule& rule) {
   }
 }
 
-constexpr std::array<Field<DnsRule>, 12> kRuleFields{{
+constexpr std::array<Field<DnsRule>, 13> kRuleFields{{
     {"ip_accept_any", kBool, into<&DnsRule::ip_accept_any>},
     {"action", kActions, read_action},
     {"method", kMethods, read_method},
@@ -70,6 +70,8 @@ constexpr std::array<Field<DnsRule>, 12> kRuleFields{{
     {"disable_cache", kBool,
      [](const Reader& reader, DnsRule& rule) { read(reader, rule.options.disable_cache); }},
     {"rewrite_ttl", "a number of seconds, up to 604800", read_ttl},
+    {"client_subnet", kSubnet,
+     [](const Reader& reader, DnsRule& rule) { read_subnet(reader, rule.options.client_subnet); }},
     {"rcode", kRcodes, read_rcode},
     {"answer", kRecords,
      [](const Reader& reader, DnsRule& rule) { read(reader, rule.predefined.answer); }},
@@ -93,7 +95,7 @@ void check_action(const Reader& reader, const DnsRule& rule) {
             "\"reject\" with method \"default\"");
   only_with(reader, routes, {"server", "strategy"}, "\"route\"");
   only_with(reader, routes || rule.action == DnsAction::options,
-            {"disable_cache", "rewrite_ttl"}, "\"route\" or \"route-options\"");
+            {"disable_cache", "rewrite_ttl", "client_subnet"}, "\"route\" or \"route-options\"");
   only_with(reader, rule.action == DnsAction::predefined, {"rcode", "answer", "ns", "extra"},
             "\"predefined\"");
   if (routes && rule.server.empty()) reader.complain("\"server\" is missing");

@@ -176,6 +176,7 @@ Service::Step Service::next(const Query& query, const Asker& asker, Progress& pr
     progress.options.disable_cache |= rule.options.disable_cache;
     if (rule.options.rewrite_ttl) progress.options.rewrite_ttl = rule.options.rewrite_ttl;
     if (rule.options.strategy) progress.options.strategy = rule.options.strategy;
+    if (rule.options.client_subnet) progress.options.client_subnet = rule.options.client_subnet;
     switch (rule.action) {
       case config::DnsAction::options:
         continue;  // they stay
@@ -218,13 +219,21 @@ config::Strategy Service::strategy_of(const Progress& progress) const {
   return progress.options.strategy.value_or(dns_.strategy);
 }
 
-std::string Service::key_of(const Query& query, std::size_t server) const {
+const std::optional<Prefix>& Service::subnet_of(const Progress& progress) const {
+  return progress.options.client_subnet ? progress.options.client_subnet : dns_.client_subnet;
+}
+
+std::string Service::key_of(const Query& query, const Progress& progress) const {
   const Question& question = query.question;
   std::string key = std::to_string(rules_->epoch_) + " " + question.key();
   key += static_cast<char>(question.type >> 8);
   key += static_cast<char>(question.type & 0xff);
-  key += static_cast<char>((query.dnssec_ok ? 1 : 0) | (query.checking_disabled ? 2 : 0));
-  return key + servers_[server].tag;
+  // What is told to one network may not be what another one is told.
+  const std::optional<Prefix>& subnet = subnet_of(progress);
+  key += static_cast<char>((query.dnssec_ok ? 1 : 0) | (query.checking_disabled ? 2 : 0) |
+                           (subnet ? 4 : 0));
+  if (subnet) key += subnet->text() + " ";
+  return key + servers_[progress.server].tag;
 }
 
 std::optional<Service::Told> Service::tell_at_once(const Query& query, const Progress& progress) {
@@ -252,7 +261,7 @@ std::optional<Service::Told> Service::tell_at_once(const Query& query, const Pro
     return Told{std::make_shared<Answer>(make_answer(question, addresses, kFakeTtl))};
   }
   if (progress.options.disable_cache) return std::nullopt;
-  Cache::Hit hit = store_->find(key_of(query, progress.server));
+  Cache::Hit hit = store_->find(key_of(query, progress));
   if (!hit.answer) return std::nullopt;
   worker_.counters.add(Count::dns_cached);
   return Told{std::move(hit.answer), hit.age};
@@ -290,7 +299,7 @@ struct Seat {
 }  // namespace
 
 Task<Result<Service::Told>> Service::ask(const Query& query, const Progress& progress) {
-  const std::string key = key_of(query, progress.server);
+  const std::string key = key_of(query, progress);
   const auto seat = std::make_shared<Seat>();
   const auto landed = [seat, executor = worker_.executor()](const Outcome& outcome) {
     asio::post(executor, [seat, outcome] {
@@ -311,7 +320,9 @@ Task<Result<Service::Told>> Service::ask(const Query& query, const Progress& pro
   Flight flight(store_, key);
   const Server& server = servers_[progress.server];
   worker_.counters.add(Count::dns_asked);
-  auto message = co_await server.upstream->exchange(query, kPatience);
+  Query sent = query;
+  sent.client_subnet = subnet_of(progress);
+  auto message = co_await server.upstream->exchange(sent, kPatience);
   Outcome outcome = Error{"", 0};
   if (message) {
     auto answer = parse_answer(*message, query.question);
@@ -429,6 +440,7 @@ struct Service::Lookup {
   std::string name;
   std::optional<std::size_t> server;
   config::Strategy strategy = config::Strategy::as_is;
+  std::optional<Prefix> client_subnet;
   std::vector<IpAddr> v4;
   std::vector<IpAddr> v6;
   std::optional<Error> error;
@@ -450,6 +462,7 @@ Task<Service::Found> Service::addresses(const Lookup& lookup, std::uint16_t type
   const Asker asker;
   Progress progress;
   progress.options.strategy = lookup.strategy;
+  progress.options.client_subnet = lookup.client_subnet;
   for (;; decline(progress)) {
     if (lookup.server) {
       progress.server = *lookup.server;
@@ -489,6 +502,7 @@ Task<Addresses> Service::lookup(const std::string& name, const config::DomainRes
   const auto state = std::make_shared<Lookup>();
   state->name = name;
   state->strategy = strategy;
+  state->client_subnet = resolver.client_subnet;
   // A tag that is not known is one of a configuration before: whoever is asked by rules will do.
   state->server = find(dns_.servers, resolver.server);
   if (state->server && servers_[*state->server].kind == Server::Kind::fake) state->server.reset();

@@ -113,7 +113,8 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   Bytes refuse(const Query& query, const Asker& asker, const Progress& progress);
   Answer predefined(const Query& query, const Progress& progress) const;
   Bytes fail(const Query& query, const Asker& asker, Rcode rcode) const;
-  std::string key_of(const Query& query, std::size_t server) const;
+  std::string key_of(const Query& query, const Progress& progress) const;
+  const std::optional<Prefix>& subnet_of(const Progress& progress) const;
   config::Strategy strategy_of(const Progress& progress) const;
   Server make_server(const config::Config& config, const config::DnsServer& from,
                      const std::vector<std::shared_ptr<outbound::Outbound>>& outbounds,

@@ -366,8 +366,16 @@ TEST(Config, EachProblem) {
            "\"domain_resolver\" that is reached another way\n"
            "dns.servers[1].server: its address would be asked of itself; give an address, or a "
            "\"domain_resolver\" that has one\n"},
+          {dns(R"("servers": [{"type": "udp", "tag": "a", "server": "192.0.2.1"}],
+                 "client_subnet": "x", "rules": [{"action": "reject", "client_subnet": "10.0.0.0/8"},
+                 {"action": "reject", "method": "drop", "no_drop": true}])"),
+           "dns.client_subnet: expected a network such as \"198.51.100.0/24\", got \"x\"\n"
+           "dns.rules[0]: \"client_subnet\" needs action \"route\" or \"route-options\"\n"
+           "dns.rules[1]: \"no_drop\" needs action \"reject\" with method \"default\"\n"},
           {rule(R"("action": "reject", "method": "drop", "no_drop": true)"),
            "route.rules[0]: \"no_drop\" needs action \"reject\" with method \"default\"\n"},
+          {rule(R"("outbound": "out", "client_subnet": "10.0.0.0/8")"),
+           "route.rules[0]: \"client_subnet\" needs action \"resolve\"\n"},
           {dns(R"("servers": [{"type": "fakeip", "tag": "f"}])"),
            "dns.final: is a server of type \"fakeip\": there must be one that knows real "
            "addresses\n"},
