@@ -367,6 +367,23 @@ class Choice(GroupsTest):
         wait_for(lambda: slow.connections > asked + 1, "measured again when it is used")
         slow.close()
 
+    def test_urltest_over_https(self):
+        """With the server's certificate; without, its answer is none."""
+        certificate = self.lab.certificate(f"IP:{TARGET4}")
+        self.lab.processes[0].stop()
+        self.lab.nginx(tls=certificate)
+        for trusted in (True, False):
+            hairpin = self.lab.hairpin(
+                self.group("urltest", "a", "b", url=f"https://{TARGET4}/"), *self.WAYS,
+                env={**os.environ, "SSL_CERT_FILE": str(certificate[1]) if trusted else "/dev/null"})
+            members = lambda: self.groups()["urltest"]["outbounds"]
+            if trusted:
+                wait_for(lambda: all(m.get("delay") for m in members()), "both are measured")
+            else:
+                wait_for(lambda: all(m.get("failed") for m in members()), "both have failed")
+                self.assertFalse(any(m.get("delay") for m in members()))
+            hairpin.stop()
+
     def test_one_measures_for_all(self):
         slow = SlowProxy(self.lab, 1085, 1080, 0)
         self.lab.hairpin({"type": "urltest", "tag": "u", "outbounds": ["a"], "url": f"http://{TARGET4}/"},

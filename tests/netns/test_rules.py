@@ -427,6 +427,25 @@ class RuleSets(RulesTest):
         self.rules(rule, **options)
         wait_for(lambda: not self.connects(), "the rules that were kept")
 
+    def test_a_remote_file_over_https(self):
+        """Fetched only from the server that has the certificate for its name."""
+        certificate = self.lab.certificate(f"IP:{TARGET4}")
+        self.lab.nginx(tls=certificate)
+        self.listener = self.lab.listen(TARGET4, 9000)
+        self.write(self.lab.folder / "www" / "set.json", f"{TARGET4}/32")
+        for trusted in (False, True):
+            hairpin = self.rules(
+                {"rule_set": "far", "port": 9000, "action": "reject"},
+                route={"rule_set": [{"type": "remote", "tag": "far", "url": f"https://{TARGET4}/set.json",
+                                     "path": str(self.lab.folder / "kept" / "set.json")}]},
+                env={**os.environ, "SSL_CERT_FILE": str(certificate[1]) if trusted else "/dev/null"})
+            if trusted:
+                wait_for(lambda: not self.connects(), "the rules that were fetched")
+            else:
+                hairpin.wait_log('"far" could not be fetched from .*: .*certificate')
+                self.assertTrue(self.connects())
+            hairpin.stop()
+
     def test_a_file_that_changes(self):
         """Its rules are others at once; what runs goes on; a broken file changes nothing."""
         for name, binary in (("set.json", False), ("set.srs", True)):
