@@ -494,7 +494,12 @@ class RuleSets(RulesTest):
         config.write_text(config.read_text().replace('"port": 22', '"process_name": "curl", "user_id": 7'))
         got = run("match", "-c", config, "--process", "/usr/bin/curl", "--user", "7", "192.0.2.1")
         self.assertIn("rules[1]: yes: process_name curl, user_id 7\noutbound direct", got.stdout)
-        for words, status in ((("match", "-c", config), 2), (("match", "-c", config, "a b", "c"), 2),
+        config.write_text(config.read_text().replace('"user_id": 7', '"source_mac_address": "02:00:5e:00:53:01"'))
+        got = run("match", "-c", config, "--process", "/usr/bin/curl", "--source-mac", "02:00:5E:00:53:01", "192.0.2.1")
+        self.assertIn("rules[1]: yes: ", got.stdout)
+        got = run("match", "-c", config, "--process", "/usr/bin/curl", "--source-mac", "02:00:5e:00:53:02", "192.0.2.1")
+        self.assertIn("rules[1]: no: source_mac_address", got.stdout)
+        for words, status in ((("match", "-c", config), 2), (("match", "-c", config, "--source-mac", "x", "203.0.113.5"), 2), (("match", "-c", config, "a b", "c"), 2),
                               (("match", "-c", config, "--source", "name", "203.0.113.5"), 2),
                               (("match", "-c", config, "--inbound", "none", "203.0.113.5"), 2),
                               (("match", "203.0.113.5"), 2), (("rule-set", "compile"), 2), (("rule-set", "melt", path), 2),
