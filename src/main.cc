@@ -14,6 +14,7 @@
 #include "cli/command_line.h"
 #include "config/parse.h"
 #include "config/parse_outbounds.h"
+#include "config/reader.h"
 #include "config/rule_set.h"
 #include "flow/flow.h"
 #include "sniff/sniff.h"
@@ -127,6 +128,11 @@ int answer(const cli::Match& match, const config::Config& config) {
   const auto from = match.client.empty() ? Place{} : parse_place(match.client);
   if (!from || !from->name.empty())
     return complain("--source: \"" + match.client + "\" is no address");
+  const auto mac = config::parse_mac(match.mac);
+  if (!match.mac.empty() && !mac) {
+    return complain("--source-mac: \"" + match.mac +
+                    "\" is no hardware address such as 02:00:5e:00:53:01");
+  }
   const auto inbound = std::ranges::find(config.inbounds, match.inbound, &config::TunInbound::tag);
   if (!match.inbound.empty() && inbound == config.inbounds.end()) {
     return complain("--inbound: no inbound has the tag \"" + match.inbound + "\"");
@@ -138,6 +144,7 @@ int answer(const cli::Match& match, const config::Config& config) {
   rule::Facts facts;
   facts.network = match.network == "udp" ? rule::Network::udp : rule::Network::tcp;
   facts.source = from->endpoint;
+  facts.source_mac = mac;
   facts.destination = to->endpoint;
   facts.has_address = to->name.empty();
   facts.inbound = match.inbound.empty() ? config.inbounds.front().tag : match.inbound;

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "config/rule_set.h"
 #include "outbound/fetch.h"
@@ -22,18 +22,6 @@ constexpr auto kLongestRetry = std::chrono::hours(1);
 
 std::string etag_path(const config::RuleSet& set) {
   return set.path + ".etag";
-}
-
-Result<> write_file(const std::string& path, const std::string& bytes) {
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-  const std::string fresh = path + ".new";
-  std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
-  out << bytes;
-  if (!out.flush()) return last_error("write " + fresh);
-  out.close();
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return last_error("rename " + fresh);
-  return {};
 }
 
 /// How long the last look at the server has been ago; none has been: as long as can be.
@@ -60,7 +48,7 @@ std::string etag_of(const config::RuleSet& set) {
 Result<> check_and_keep(config::RuleSet set, const std::string& body) {
   const std::string place = set.path;
   set.path += ".fetched";
-  if (auto written = write_file(set.path, body); !written) return written;
+  if (auto written = replace_file(set.path, body); !written) return written;
   config::Problems problems;
   config::load_rule_set(set, problems);
   if (!problems.empty()) {
@@ -126,7 +114,7 @@ Task<Result<bool>> RuleUpdates::update(const config::RuleSet& set, outbound::Out
   if (fetched->changed) {
     if (auto kept = co_await keep(set, std::move(fetched->body)); !kept) co_return kept.error();
   }
-  if (auto noted = write_file(etag_path(set), fetched->etag + "\n"); !noted) {
+  if (auto noted = replace_file(etag_path(set), fetched->etag + "\n"); !noted) {
     co_return noted.error();
   }
   co_return fetched->changed;

@@ -16,6 +16,7 @@
 #include "app/engine.h"
 #include "app/groups.h"
 #include "app/rule_files.h"
+#include "app/selections.h"
 #include "base/log.h"
 #include "flow/resolver.h"
 #include "host/chains.h"
@@ -217,7 +218,7 @@ class Running {
  public:
   Running(config::Config config, const RunOptions& options, Engine& engine, host::Keeper& keeper,
           std::vector<host::Policy> policies, host::LocalProxies proxies, bool same_namespace,
-          Fd requests)
+          Fd requests, Selections selections)
       : config_(std::move(config)),
         options_(options),
         engine_(engine),
@@ -225,7 +226,8 @@ class Running {
         policies_(std::move(policies)),
         proxies_(std::move(proxies)),
         same_namespace_(same_namespace),
-        requests_(std::move(requests)) {}
+        requests_(std::move(requests)),
+        selections_(std::move(selections)) {}
 
   Result<> serve() {
     files_.follow(config_);
@@ -234,7 +236,7 @@ class Running {
         {[this] { look(); }, [this] { return tick(); }, [this] { return files_.have_changed(); },
          [this] { read_rule_sets(); }, [this] { reload(); },
          [this] { log::info("counters: {}", engine_.counters()); },
-         [this](const nlohmann::json& request) { return answer_about(engine_.groups(), request); }},
+         [this](const nlohmann::json& request) { return answer(request); }},
         std::move(requests_));
   }
 
@@ -312,6 +314,15 @@ class Running {
     return policies;
   }
 
+  nlohmann::json answer(const nlohmann::json& request) {
+    auto answer = answer_about(engine_.groups(), request);
+    if (answer.contains("selected")) {
+      const auto kept = selections_.keep(config_.cache_file, request["select"], answer["selected"]);
+      if (!kept) log::warn("this choice will not survive a restart: {}", kept.error().text());
+    }
+    return answer;
+  }
+
   void look() {
     keeper_.refresh();
     follow_uplink();
@@ -380,6 +391,7 @@ class Running {
   Fd requests_;
   std::string uplink_;
   RuleFiles files_;
+  Selections selections_;
 };
 
 }  // namespace
@@ -449,6 +461,8 @@ int run(const config::Config& asked, const RunOptions& options) {
       },
       std::move(made->surroundings));
   for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
+  Selections selections;
+  selections.restore(config.cache_file, engine.groups());
   engine.start();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
   // Here, not where the interfaces are: who asks looks for this process' namespace.
@@ -459,7 +473,7 @@ int run(const config::Config& asked, const RunOptions& options) {
     log::warn("hairpin select and groups will not be answered: {}", opened.error().text());
   }
   Running task(config, options, engine, made->keeper, std::move(policies), std::move(proxies),
-               same_namespace, std::move(requests));
+               same_namespace, std::move(requests), std::move(selections));
   engine_ready.set_value(&task);
   control.join();
   engine.stop();

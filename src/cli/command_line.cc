@@ -105,6 +105,7 @@ po::options_description options_of(std::string_view command) {
                           "configuration; - is standard input")(
         "network", named<std::string>("NETWORK"), "tcp or udp (default tcp)")(
         "source", named<std::string>("ADDRESS[:PORT]"), "of the client")(
+        "source-mac", named<std::string>("MAC"), "the client's hardware address")(
         "inbound", named<std::string>("TAG"), "that the flow comes from (default: the first)")(
         "domain", named<std::string>("NAME"), "that sniffing has found")(
         "protocol", named<std::string>("PROTOCOL"), "that sniffing has found")(
@@ -245,10 +246,11 @@ Result<Command> make_match(const CommandInfo& info, const po::variables_map& giv
                            const Words& words) {
   if (given.count("config") == 0) return usage(info, "--config is missing");
   if (words.size() != 1) return usage(info, "one destination is needed");
-  Match match{
-      {text_of(given, "config"), {}}, text_of(given, "network", "tcp"), text_of(given, "source"),
-      text_of(given, "inbound"),      text_of(given, "domain"),         text_of(given, "protocol"),
-      text_of(given, "process"),      text_of(given, "user"),           words[0]};
+  Match match{{text_of(given, "config"), {}}, text_of(given, "network", "tcp"),
+              text_of(given, "source"),       text_of(given, "source-mac"),
+              text_of(given, "inbound"),      text_of(given, "domain"),
+              text_of(given, "protocol"),     text_of(given, "process"),
+              text_of(given, "user"),         words[0]};
   if (match.network != "tcp" && match.network != "udp") {
     return usage(info, "--network: expected tcp or udp, got \"" + match.network + "\"");
   }

@@ -40,6 +40,7 @@ struct Match {
   Source source;
   std::string network = "tcp";
   std::string client;   ///< Address or address and port; empty: not known.
+  std::string mac;      ///< Hardware address of the client; empty: not known.
   std::string inbound;  ///< Empty: the first.
   std::string domain;   ///< Lower case.
   std::string protocol;

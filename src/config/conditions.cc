@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 
+#include "config/kinds.h"
 #include "rule/expressions.h"
 
 namespace hairpin::config {
@@ -14,17 +15,16 @@ using rule::Conditions;
 using rule::Foreign;
 using rule::Rule;
 
-constexpr std::string_view kBool = "true or false";
 constexpr std::string_view kTexts = "a text or a list of texts";
 constexpr std::string_view kNames = "a name or a list of names";
 constexpr std::string_view kExpressions = "a regular expression or a list of them";
-constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kPorts = "a port or a list of ports";
 constexpr std::string_view kRanges = "a range such as \"1000:2000\", or a list of them";
 
 /// Reads the field into a member of the conditions, by the type of that member.
 template <auto Member>
-constexpr auto into = [](const Reader& reader, Rule& out) { read(reader, out.conditions.*Member); };
+constexpr auto into_condition =
+    [](const Reader& reader, Rule& out) { read(reader, out.conditions.*Member); };
 
 void read_ip_version(const Reader& reader, Rule& out) {
   if (reader.value() != 4 && reader.value() != 6) return reader.expected("4 or 6");
@@ -79,19 +79,19 @@ void read_expressions(const Reader& reader, Rule& out) {
 }
 
 constexpr std::array<Field<Rule>, 16> kCommon{{
-    {"network", "\"tcp\", \"udp\" or a list of both", into<&Conditions::network>},
+    {"network", "\"tcp\", \"udp\" or a list of both", into_condition<&Conditions::network>},
     {"domain", kNames, read_names<&Conditions::domain>},
     {"domain_suffix", kNames, read_names<&Conditions::domain_suffix>},
     {"domain_keyword", kTexts, read_names<&Conditions::domain_keyword>},
     {"domain_regex", kExpressions, read_expressions<&Conditions::domain_regex>},
-    {"ip_cidr", kPrefixes, into<&Conditions::ip_cidr>},
-    {"source_ip_cidr", kPrefixes, into<&Conditions::source_ip_cidr>},
+    {"ip_cidr", kPrefixes, into_condition<&Conditions::ip_cidr>},
+    {"source_ip_cidr", kPrefixes, into_condition<&Conditions::source_ip_cidr>},
     {"port", kPorts, read_ports<&Conditions::port>},
     {"port_range", kRanges, read_ranges<&Conditions::port>},
     {"source_port", kPorts, read_ports<&Conditions::source_port>},
     {"source_port_range", kRanges, read_ranges<&Conditions::source_port>},
-    {"process_name", kTexts, into<&Conditions::process_name>},
-    {"process_path", kTexts, into<&Conditions::process_path>},
+    {"process_name", kTexts, into_condition<&Conditions::process_name>},
+    {"process_path", kTexts, into_condition<&Conditions::process_path>},
     {"process_path_regex", kExpressions, read_expressions<&Conditions::process_path_regex>},
     {"invert", kBool, [](const Reader& reader, Rule& out) { read(reader, out.invert); }},
     {"type", "\"default\" or \"logical\"", [](const Reader&, Rule&) {}},  // read before the others
@@ -133,15 +133,16 @@ void read_macs(const Reader& reader, Rule& out) {
 
 constexpr std::array<Field<Rule>, 10> kOfFlows{{
     {"source_mac_address", "a hardware address or a list of them", read_macs},
-    {"user", "the name of a user, or a list of them", into<&Conditions::user>},
+    {"user", "the name of a user, or a list of them", into_condition<&Conditions::user>},
     {"user_id", "the number of a user, or a list of them", read_user_ids},
     {"protocol", "a protocol or a list of them", read_protocols},
-    {"inbound", kTexts, into<&Conditions::inbound>},
+    {"inbound", kTexts, into_condition<&Conditions::inbound>},
     {"ip_version", "4 or 6", read_ip_version},
-    {"ip_is_private", kBool, into<&Conditions::ip_is_private>},
-    {"source_ip_is_private", kBool, into<&Conditions::source_ip_is_private>},
-    {"rule_set", "the tag of a rule-set, or a list of them", into<&Conditions::rule_set>},
-    {"rule_set_ip_cidr_match_source", kBool, into<&Conditions::rule_set_ip_cidr_match_source>},
+    {"ip_is_private", kBool, into_condition<&Conditions::ip_is_private>},
+    {"source_ip_is_private", kBool, into_condition<&Conditions::source_ip_is_private>},
+    {"rule_set", "the tag of a rule-set, or a list of them", into_condition<&Conditions::rule_set>},
+    {"rule_set_ip_cidr_match_source", kBool,
+     into_condition<&Conditions::rule_set_ip_cidr_match_source>},
 }};
 
 // ---- rule-sets ----------------------------------------------------------------------------------

@@ -124,6 +124,7 @@ enum class Strategy : std::uint8_t { as_is, prefer_ipv4, prefer_ipv6, ipv4_only,
 struct DomainResolver {
   std::string server;  ///< Tag of a DNS server; empty: nobody in particular.
   std::optional<Strategy> strategy;
+  std::optional<Prefix> client_subnet;  ///< Empty: as the rules say.
 
   friend bool operator==(const DomainResolver&, const DomainResolver&) = default;
 };
@@ -246,7 +247,8 @@ struct FlowOptions {
 struct RouteRule {
   rule::Rule rule;  ///< Without conditions: every flow.
   Action action = Action::route;
-  std::string outbound;                                 ///< Of Action::route and Action::bypass.
+  bool no_drop = false;  ///< Of Action::reject: it is told to the client, however often.
+  std::string outbound;  ///< Of Action::route and Action::bypass.
   sniff::Protocols sniffers = sniff::Protocols::all();  ///< Of Action::sniff.
   Duration sniff_timeout{300};
   FlowOptions options;      ///< Of Action::route and Action::options.
@@ -355,15 +357,17 @@ struct DnsOptions {
   std::optional<Strategy> strategy;
   bool disable_cache = false;
   std::optional<std::uint32_t> rewrite_ttl;  ///< Seconds.
+  std::optional<Prefix> client_subnet;       ///< For whom an answer is asked for (RFC 7871).
 
-  bool any() const { return strategy || disable_cache || rewrite_ttl; }
+  bool any() const { return strategy || disable_cache || rewrite_ttl || client_subnet; }
 };
 
 struct DnsRule {
   rule::Rule rule;  ///< Conditions on addresses are about those of the answer.
   bool ip_accept_any = false;
   DnsAction action = DnsAction::route;
-  std::string server;  ///< Of DnsAction::route.
+  bool no_drop = false;  ///< Of DnsAction::reject, as of RouteRule.
+  std::string server;    ///< Of DnsAction::route.
   DnsOptions options;
   DnsPredefined predefined;
 };
@@ -375,8 +379,9 @@ struct Dns {
   Strategy strategy = Strategy::as_is;
   bool disable_cache = false;
   bool disable_expire = false;
-  std::size_t cache_capacity = 4096;  ///< Answers.
-  bool reverse_mapping = false;       ///< Flows are given the names that their addresses had.
+  std::size_t cache_capacity = 4096;    ///< Answers.
+  bool reverse_mapping = false;         ///< Flows are given the names that their addresses had.
+  std::optional<Prefix> client_subnet;  ///< Of questions for which no rule says another.
 };
 
 /// What is kept over a restart.

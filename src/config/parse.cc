@@ -8,6 +8,7 @@
 #include <set>
 
 #include "config/conditions.h"
+#include "config/kinds.h"
 #include "config/parse_auto_route.h"
 #include "config/parse_dns.h"
 #include "config/parse_outbounds.h"
@@ -25,17 +26,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kText = "a text";
-constexpr std::string_view kBool = "true or false";
-constexpr std::string_view kDuration = "a duration such as \"5m\"";
-constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kProtocols = "tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp";
 constexpr std::string_view kHandshakes = "\"faithful\" or \"eager\"";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
-
-/// Reads the field into a member, by the type of that member.
-template <auto Member>
-constexpr auto into = [](const Reader& reader, auto& out) { read(reader, out.*Member); };
 
 // ---- log ----------------------------------------------------------------------------------------
 
@@ -205,19 +198,24 @@ void read_method(const Reader& reader, RouteRule& rule) {
   if (reader.value() == "drop") {
     rule.action = Action::drop;
   } else if (reader.value() != "default") {
-    reader.expected("\"default\" or \"drop\"");
+    reader.expected(kMethods);
   }
 }
 
-constexpr std::array<Field<RouteRule>, 10> kActionFields{{
+constexpr std::array<Field<RouteRule>, 12> kActionFields{{
     {"action", kActions, read_action},
-    {"method", "\"default\" or \"drop\"", read_method},
+    {"method", kMethods, read_method},
+    {"no_drop", kBool, into<&RouteRule::no_drop>},
     {"outbound", "the tag of an outbound", into<&RouteRule::outbound>},
     {"sniffer", "a protocol or a list of them", read_sniffers},
     {"server", "the tag of a DNS server",
      [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.server); }},
     {"strategy", kStrategies,
      [](const Reader& reader, RouteRule& rule) { read(reader, rule.resolver.strategy); }},
+    {"client_subnet", kSubnet,
+     [](const Reader& reader, RouteRule& rule) {
+       read_subnet(reader, rule.resolver.client_subnet);
+     }},
     {"timeout", kDuration, into<&RouteRule::sniff_timeout>},
     {"override_address", "an address", read_override_address},
     {"override_port", "a port",
@@ -237,22 +235,17 @@ constexpr std::array<Field<RouteRule>, 10> kActionFields{{
 /// Fields that belong to one action say so where they stand beside another.
 void check_action(const Reader& reader, const RouteRule& rule) {
   const Json& json = reader.value();
-  const auto only = [&](std::initializer_list<const char*> fields, bool allowed, const char* with) {
-    for (const char* field : fields) {
-      if (!allowed && json.contains(field)) {
-        reader.complain("\"" + std::string(field) + "\" needs action " + with);
-      }
-    }
-  };
   const Action action = rule.action;
   const bool rejects = json.value("action", Json()) == "reject";
   if (json.contains("method") && !rejects)
     return reader.complain("\"method\" needs action \"reject\"");
   const bool routes = action == Action::route;
-  only({"server", "strategy"}, action == Action::resolve, "\"resolve\"");
-  only({"sniffer", "timeout"}, action == Action::sniff, "\"sniff\"");
-  only({"override_address", "override_port", "udp_timeout"}, routes || action == Action::options,
-       "\"route\" or \"route-options\"");
+  only_with(reader, action == Action::reject, {"no_drop"}, "\"reject\" with method \"default\"");
+  only_with(reader, action == Action::resolve, {"server", "strategy", "client_subnet"},
+            "\"resolve\"");
+  only_with(reader, action == Action::sniff, {"sniffer", "timeout"}, "\"sniff\"");
+  only_with(reader, routes || action == Action::options,
+            {"override_address", "override_port", "udp_timeout"}, "\"route\" or \"route-options\"");
   if (!has_outbound(action) && !rule.outbound.empty()) {
     reader.complain(json["action"].dump() + " takes no \"outbound\"");
   }
@@ -281,7 +274,7 @@ constexpr std::array<Field<Route>, 7> kRouteFields{{
      }},
     {"rule_set", "a list of rule-sets", into<&Route::rule_sets>},
     {"final", "the tag of an outbound", into<&Route::final>},
-    {"default_mark", "a mark", into<&Route::default_mark>},
+    {"default_mark", kMark, into<&Route::default_mark>},
     {"default_interface", "the name of an interface", into<&Route::default_interface>},
     {"auto_detect_interface", kBool, into<&Route::auto_detect_interface>},
     {"default_domain_resolver", kResolver, into<&Route::default_domain_resolver>},

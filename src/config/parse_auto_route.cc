@@ -5,14 +5,13 @@
 #include <bit>
 #include <cstdio>
 
+#include "config/kinds.h"
 #include "config/syn_marks.h"
 
 namespace hairpin::config {
 
 namespace {
 
-constexpr std::string_view kBool = "true or false";
-constexpr std::string_view kPrefixes = "an address with a length, or a list of them";
 constexpr std::string_view kUsers = "the number of a user, or a list of them";
 constexpr std::string_view kUserRanges = "a range such as \"1000:2000\", or a list of them";
 constexpr std::string_view kInterfaces = "the name of an interface, or a list of them";
@@ -20,12 +19,11 @@ constexpr std::string_view kMacs = "an address such as \"02:00:5e:00:53:01\", or
 constexpr std::string_view kGroups =
     "a control group such as \"user.slice/games.scope\", or a list of them";
 constexpr std::string_view kTags = "the tag of a rule-set, or a list of them";
-constexpr std::string_view kMark = "a mark";
 constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
 
 /// Reads the field into a member of AutoRoute, by the type of that member.
 template <auto Member>
-constexpr auto into =
+constexpr auto into_route =
     [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.*Member); };
 
 void read_table(const Reader& reader, TunInbound& tun) {
@@ -128,9 +126,9 @@ void read_queue(const Reader& reader, TunInbound& tun) {
 }
 
 constexpr std::array<Field<TunInbound>, 26> kFields{{
-    {"auto_route", kBool, into<&AutoRoute::enabled>},
-    {"strict_route", kBool, into<&AutoRoute::strict>},
-    {"auto_redirect", kBool, into<&AutoRoute::redirect>},
+    {"auto_route", kBool, into_route<&AutoRoute::enabled>},
+    {"strict_route", kBool, into_route<&AutoRoute::strict>},
+    {"auto_redirect", kBool, into_route<&AutoRoute::redirect>},
     {"auto_redirect_input_mark", kMark,
      [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.input); }},
     {"auto_redirect_output_mark", kMark,
@@ -143,16 +141,16 @@ constexpr std::array<Field<TunInbound>, 26> kFields{{
      [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.reset); }},
     {"auto_redirect_nfqueue", "a number from 0 to 65535", read_queue},
     {"auto_redirect_mark_mask", "the bits that marks may use", read_mask},
-    {"gateway", kBool, into<&AutoRoute::gateway>},
+    {"gateway", kBool, into_route<&AutoRoute::gateway>},
     {"on_stop", "\"open\" or \"closed\"", read_on_stop},
     {"iproute2_table_index", "the number of a routing table", read_table},
     {"iproute2_rule_index", "a number from 100 to 32000", read_first_rule},
-    {"route_address", kPrefixes, into<&AutoRoute::route_address>},
-    {"route_exclude_address", kPrefixes, into<&AutoRoute::route_exclude_address>},
-    {"route_address_set", kTags, into<&AutoRoute::route_address_set>},
-    {"route_exclude_address_set", kTags, into<&AutoRoute::route_exclude_address_set>},
-    {"include_interface", kInterfaces, into<&AutoRoute::include_interface>},
-    {"exclude_interface", kInterfaces, into<&AutoRoute::exclude_interface>},
+    {"route_address", kPrefixes, into_route<&AutoRoute::route_address>},
+    {"route_exclude_address", kPrefixes, into_route<&AutoRoute::route_exclude_address>},
+    {"route_address_set", kTags, into_route<&AutoRoute::route_address_set>},
+    {"route_exclude_address_set", kTags, into_route<&AutoRoute::route_exclude_address_set>},
+    {"include_interface", kInterfaces, into_route<&AutoRoute::include_interface>},
+    {"exclude_interface", kInterfaces, into_route<&AutoRoute::exclude_interface>},
     {"include_uid", kUsers,
      [](const Reader& reader, TunInbound& tun) { read_users(reader, tun.auto_route.include_uid); }},
     {"include_uid_range", kUserRanges,

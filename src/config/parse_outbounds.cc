@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "config/kinds.h"
 #include "config/parse_dns.h"
 #include "config/parse_tls.h"
 #include "config/url.h"
@@ -14,10 +15,6 @@
 namespace hairpin::config {
 
 namespace {
-
-constexpr std::string_view kText = "a text";
-constexpr std::string_view kBool = "true or false";
-constexpr std::string_view kDuration = "a duration such as \"5m\"";
 
 /// The members that all outbounds share, and the part that is each one's own.
 template <class Kind>
@@ -32,7 +29,7 @@ template <class Kind, auto Member>
 constexpr auto into_dial =
     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.dial.*Member); };
 template <class Kind, auto Member>
-constexpr auto into =
+constexpr auto into_kind =
     [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.*Member); };
 
 // ---- what kinds have in common ------------------------------------------------------------------
@@ -64,7 +61,7 @@ void read_source(const Reader& reader, Typed<Kind>& out) {
 template <class Kind>
 inline constexpr std::array<Field<Typed<Kind>>, 8> kDialFields{{
     {"bind_interface", "the name of an interface", into_dial<Kind, &Dial::bind_interface>},
-    {"routing_mark", "a mark", read_routing_mark<Kind>},
+    {"routing_mark", kMark, read_routing_mark<Kind>},
     {"connect_timeout", kDuration, into_dial<Kind, &Dial::connect_timeout>},
     {"domain_resolver", kResolver, into_dial<Kind, &Dial::domain_resolver>},
     {"inet4_bind_address", "an IPv4 address",
@@ -83,8 +80,8 @@ inline constexpr std::array<Field<Typed<Kind>>, 6> kServerFields{{
      [](const Reader& reader, Typed<Kind>& out) { read(reader, out.kind.server.host); }},
     {"server_port", "a port",
      [](const Reader& reader, Typed<Kind>& out) { read_port(reader, out.kind.server.port); }},
-    {"username", kText, into<Kind, &Kind::username>},
-    {"password", kText, into<Kind, &Kind::password>},
+    {"username", kText, into_kind<Kind, &Kind::username>},
+    {"password", kText, into_kind<Kind, &Kind::password>},
 }};
 
 // ---- what one kind has --------------------------------------------------------------------------
@@ -105,11 +102,11 @@ void read_socks_network(const Reader& reader, Typed<Socks>& out) {
 constexpr std::array<Field<Typed<Socks>>, 3> kSocksFields{{
     {"version", "\"5\"", read_socks_version},
     {"network", "\"tcp\", \"udp\" or a list of both", read_socks_network},
-    {"pipeline", kBool, into<Socks, &Socks::pipeline>},
+    {"pipeline", kBool, into_kind<Socks, &Socks::pipeline>},
 }};
 
 constexpr std::array<Field<Typed<Http>>, 1> kHttpFields{{
-    {"tls", "an object", into<Http, &Http::tls>},
+    {"tls", "an object", into_kind<Http, &Http::tls>},
 }};
 
 // ---- groups -------------------------------------------------------------------------------------
@@ -132,22 +129,22 @@ void read_tolerance(const Reader& reader, Typed<Group>& out) {
 }
 
 constexpr std::array<GroupField, 1> kMemberFields{{
-    {"outbounds", "tags of outbounds", into<Group, &Group::outbounds>},
+    {"outbounds", "tags of outbounds", into_kind<Group, &Group::outbounds>},
 }};
 constexpr std::array<GroupField, 1> kInterruptFields{{
-    {"interrupt_exist_connections", kBool, into<Group, &Group::interrupt_exist_connections>},
+    {"interrupt_exist_connections", kBool, into_kind<Group, &Group::interrupt_exist_connections>},
 }};
 constexpr std::array<GroupField, 1> kSelectorFields{{
-    {"default", "the tag of one of them", into<Group, &Group::default_outbound>},
+    {"default", "the tag of one of them", into_kind<Group, &Group::default_outbound>},
 }};
 constexpr std::array<GroupField, 4> kUrlTestFields{{
     {"url", "a URL", read_url},
-    {"interval", kDuration, into<Group, &Group::interval>},
+    {"interval", kDuration, into_kind<Group, &Group::interval>},
     {"tolerance", "milliseconds", read_tolerance},
-    {"idle_timeout", kDuration, into<Group, &Group::idle_timeout>},
+    {"idle_timeout", kDuration, into_kind<Group, &Group::idle_timeout>},
 }};
 constexpr std::array<GroupField, 1> kFailoverFields{{
-    {"retry_after", kDuration, into<Group, &Group::retry_after>},
+    {"retry_after", kDuration, into_kind<Group, &Group::retry_after>},
 }};
 
 template <class T, std::size_t... Sizes>

@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 
+#include "config/kinds.h"
 #include "config/rule_set.h"
 
 namespace hairpin::config {
@@ -14,9 +15,6 @@ namespace {
 constexpr std::string_view kVersions = "\"1.2\" or \"1.3\"";
 /// Bytes, with the length in front: what one protocol may take (RFC 7301, 3.1).
 constexpr std::size_t kMaxProtocol = 255;
-
-template <auto Member>
-constexpr auto into = [](const Reader& reader, Tls& out) { read(reader, out.*Member); };
 
 template <auto Member>
 void read_version(const Reader& reader, Tls& out) {
@@ -53,10 +51,10 @@ void read_certificate(const Reader& reader, Tls& out) {
 }
 
 constexpr std::array<Field<Tls>, 9> kTlsFields{{
-    {"enabled", "true or false", into<&Tls::enabled>},
+    {"enabled", kBool, into<&Tls::enabled>},
     {"server_name", "a name or an address", into<&Tls::server_name>},
-    {"insecure", "true or false", into<&Tls::insecure>},
-    {"disable_sni", "true or false", into<&Tls::disable_sni>},
+    {"insecure", kBool, into<&Tls::insecure>},
+    {"disable_sni", kBool, into<&Tls::disable_sni>},
     {"alpn", "a protocol or a list of them",
      [](const Reader& reader, Tls& out) {
        read(reader, out.alpn);

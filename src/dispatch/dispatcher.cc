@@ -43,6 +43,13 @@ bool Generation::identify(Flow& flow) const {
   return true;
 }
 
+bool Generation::tells(const route::Decision& decision) const {
+  if (decision.action == config::Action::drop) return false;
+  // What fails for another reason, or at its outbound, has no rule that could be silent.
+  if (!decision.rule || rule(decision).action != config::Action::reject) return true;
+  return rule(decision).no_drop || rejections->tells(*decision.rule, Clock::now());
+}
+
 Dispatcher::Dispatcher(Worker& worker, std::shared_ptr<const Policy> policy,
                        std::shared_ptr<dns::Store> store, bool mark_sockets)
     : worker_(worker), mark_sockets_(mark_sockets), store_(std::move(store)) {
@@ -244,6 +251,12 @@ Task<> Dispatcher::serve_tcp(Fd socket, Flow flow, Clock::duration idle) {
   relay(std::move(*watched), std::move(*server), flow, through->tag(), idle);
 }
 
+SynAnswer Dispatcher::refusal(const Generation& generation, const route::Decision& decision) {
+  if (generation.tells(decision)) return SynAnswer::reset;
+  if (decision.action == config::Action::reject) worker_.counters.add(Count::reject_silenced);
+  return SynAnswer::silence;
+}
+
 Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
   const auto generation = generation_;
   const Endpoint asked = flow.destination;
@@ -254,8 +267,7 @@ Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
     co_return Approach{SynAnswer::let_in};
   }
   if (!carries(*generation, decision, flow)) {
-    const bool silent = decision.action == config::Action::drop;
-    co_return Approach{silent ? SynAnswer::silence : SynAnswer::reset};
+    co_return Approach{refusal(*generation, decision)};
   }
   note_bypass(*generation, decision, flow, asked);
   const bool bypassed = decision.action == config::Action::bypass && flow.destination == asked;

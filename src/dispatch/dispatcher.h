@@ -19,6 +19,7 @@
 #include "dispatch/syn_answer.h"
 #include "dns/service.h"
 #include "dns/store.h"
+#include "flow/reject_window.h"
 #include "flow/worker.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
@@ -50,6 +51,8 @@ struct Generation {
   std::shared_ptr<dns::Store> store;
   std::shared_ptr<dns::Service> names;  ///< Null: there is no server.
   Stations* stations = nullptr;         ///< Null: no rule asks for hardware addresses.
+  /// How often rules have rejected: a reload begins anew.
+  std::shared_ptr<RejectWindows> rejections = std::make_shared<RejectWindows>();
 
   /// Whether any rule asks for the local process.
   bool asks_process() const {
@@ -67,6 +70,8 @@ struct Generation {
   const config::RouteRule& rule(const route::Decision& decision) const {
     return policy->config.route.rules[*decision.rule];
   }
+  /// Whether a client that is rejected is told; counts, once for each answer.
+  bool tells(const route::Decision& decision) const;
   /// Whether a TCP flow goes on, or ends here.
   bool carries(const route::Decision& decision) const {
     return config::has_outbound(decision.action) &&
@@ -144,6 +149,8 @@ class Dispatcher {
   Task<Result<outbound::Connection>> connect(const Flow& flow, outbound::Outbound& through);
   /// Whether a flow that comes to nothing is told in the log. A flood of SYNs shall not fill it.
   bool may_tell();
+  /// How a SYN is answered whose flow ends here.
+  SynAnswer refusal(const Generation& generation, const route::Decision& decision);
   void relay(Descriptor client, outbound::Connection server, const Flow& flow,
              const std::string& through, Clock::duration idle);
 

@@ -28,12 +28,13 @@ constexpr auto kResolvePatience = std::chrono::seconds(10);
 
 void HeldDatagrams::add(const Flow& flow, const platform::Burst& burst) {
   for (std::size_t i = 0; i < burst.count; ++i) {
-    const auto datagram = burst[i];
-    bytes_ += datagram.size();
-    if (bytes_ > kMaxHeld) return counters_.add(Count::udp_queue_full, burst.count - i);
-    std::vector<std::byte> copy(Worker::kHeadroom + datagram.size());
-    std::ranges::copy(datagram, copy.begin() + Worker::kHeadroom);
-    held_.emplace_back(flow, std::move(copy));
+    const std::size_t cost = burst[i].size() + HeldDatagram::kOverhead;
+    auto copy = bytes_ + cost <= kMaxHeld
+                    ? HeldDatagram::copy(worker_.held, burst[i], Worker::kHeadroom)
+                    : std::nullopt;
+    if (!copy) return worker_.counters.add(Count::udp_queue_full, burst.count - i);
+    bytes_ += cost;
+    held_.emplace_back(flow, std::move(*copy));
   }
 }
 
@@ -71,7 +72,7 @@ struct UdpAssociation::Sniffing final : Watched {
 
 /// What has been decided for one destination.
 struct UdpAssociation::Course {
-  explicit Course(Counters& counters) : held(counters) {}
+  explicit Course(Worker& worker) : held(worker) {}
 
   enum class State : std::uint8_t { fresh, sniffing, resolving, settled };
 
@@ -92,7 +93,7 @@ UdpAssociation::UdpAssociation(UdpAssociations& table, const Flow& first)
       first_(first),
       generation_(table.dispatcher_.generation()),
       owner_known_(!generation_->asks_process() || table.worker_.who == nullptr),
-      early_(table.worker_.counters) {}
+      early_(table.worker_) {}
 
 UdpAssociation::~UdpAssociation() = default;
 
@@ -145,7 +146,7 @@ void UdpAssociation::ask_owner() {
 UdpAssociation::Course& UdpAssociation::course_of(const Flow& flow) {
   std::unique_ptr<Course>& known = courses_[flow.destination];
   const bool fresh = known == nullptr;
-  if (fresh) known = std::make_unique<Course>(worker().counters);
+  if (fresh) known = std::make_unique<Course>(worker());
   Course& course = *known;
   if (fresh) {
     course.flow = flow;
@@ -285,11 +286,9 @@ void UdpAssociation::release(Course& course) {
 void UdpAssociation::forward(Course& course, const platform::Burst& burst) {
   const route::Decision& decision = course.decision;
   if (decision.action == config::Action::hijack_dns) return answer_questions(course, burst);
-  if (decision.action == config::Action::drop) return reject(course.flow, burst);
-  if (decision.action == config::Action::reject ||
+  if (!config::has_outbound(decision.action) ||
       !generation_->outbound(decision)->carries(Network::udp)) {
-    reject(course.flow, burst);
-    return table_.back_.refuse(client(), course.asked, burst[0]);
+    return reject(course, burst);
   }
   if (outbound::UdpPath* path = path_for(decision, course.flow)) {
     sent_ += burst.count;
@@ -305,9 +304,15 @@ void UdpAssociation::forward(Course& course, const platform::Burst& burst) {
   }
 }
 
-void UdpAssociation::reject(const Flow& flow, const platform::Burst& burst) {
+/// One ICMP error answers the whole burst.
+void UdpAssociation::reject(const Course& course, const platform::Burst& burst) {
   worker().counters.add(Count::udp_rejected, burst.count);
-  log::debug("{} rejected", flow.text());
+  log::debug("{} rejected", course.flow.text());
+  if (generation_->tells(course.decision)) {
+    table_.back_.refuse(client(), course.asked, burst[0]);
+  } else if (course.decision.action == config::Action::reject) {
+    worker().counters.add(Count::reject_silenced);
+  }
 }
 
 outbound::UdpPath* UdpAssociation::path_for(const route::Decision& decision, const Flow& flow) {
@@ -340,6 +345,9 @@ outbound::UdpPath* UdpAssociation::path_for(const route::Decision& decision, con
 
 void UdpAssociation::answer_questions(const Course& course, const platform::Burst& burst) {
   Counters& counters = worker().counters;
+  // A client may ask from one port for ever: each question is for the servers of now.
+  const Generation& latest = *table_.dispatcher_.generation();
+  const auto names = latest.names ? latest.names : generation_->names;
   sent_ += burst.count;
   for (std::size_t i = 0; i < burst.count; ++i) {
     const auto datagram = burst[i];
@@ -354,24 +362,24 @@ void UdpAssociation::answer_questions(const Course& course, const platform::Burs
     const dns::Query& query = *received.query;
     const std::size_t limit = std::min<std::size_t>(query.udp_size, kMaxAnswer);
     dns::Service::Progress progress;
-    const auto answer = generation_->names->answer_at_once(query, {&course.flow, limit}, progress);
+    const auto answer = names->answer_at_once(query, {&course.flow, limit}, progress);
     if (answer) {
       tell(course.asked, *answer);
     } else if (table_.questions_ >= kMaxQuestions) {
       counters.add(Count::dns_overload);
     } else {
-      asio::co_spawn(
-          worker().executor(),
-          answer_later(course.flow, course.asked, std::move(*received.query), limit, progress),
-          asio::detached);
+      asio::co_spawn(worker().executor(),
+                     answer_later(names, course.flow, course.asked, std::move(*received.query),
+                                  limit, progress),
+                     asio::detached);
     }
   }
 }
 
-Task<> UdpAssociation::answer_later(Flow flow, Endpoint asked, dns::Query query, std::size_t limit,
+Task<> UdpAssociation::answer_later(std::shared_ptr<dns::Service> names, Flow flow, Endpoint asked,
+                                    dns::Query query, std::size_t limit,
                                     dns::Service::Progress progress) {
   const auto weak = weak_from_this();
-  const auto names = generation_->names;
   struct Counted {
     explicit Counted(std::size_t& of) : count(of) { ++count; }
     ~Counted() { --count; }

@@ -31,8 +31,8 @@ namespace hairpin::dispatch {
 /// Datagrams that wait. For one thread.
 class HeldDatagrams {
  public:
-  explicit HeldDatagrams(Counters& counters) : counters_(counters) {}
-  ~HeldDatagrams() { counters_.add(Count::udp_queue_full, held_.size()); }
+  explicit HeldDatagrams(Worker& worker) : worker_(worker) {}
+  ~HeldDatagrams() { worker_.counters.add(Count::udp_queue_full, held_.size()); }
   HeldDatagrams(const HeldDatagrams&) = delete;
   HeldDatagrams& operator=(const HeldDatagrams&) = delete;
 
@@ -43,14 +43,13 @@ class HeldDatagrams {
   void release(Take take) {
     bytes_ = 0;
     for (auto& [flow, datagram] : std::exchange(held_, {})) {
-      take(flow, platform::Burst::single(datagram, Worker::kHeadroom,
-                                         datagram.size() - Worker::kHeadroom));
+      take(flow, platform::Burst::single(datagram.bytes(), datagram.headroom(), datagram.size()));
     }
   }
 
  private:
-  Counters& counters_;
-  std::vector<std::pair<Flow, std::vector<std::byte>>> held_;  ///< Behind Worker::kHeadroom bytes.
+  Worker& worker_;
+  std::vector<std::pair<Flow, HeldDatagram>> held_;  ///< Behind Worker::kHeadroom bytes.
   std::size_t bytes_ = 0;
 };
 
@@ -92,12 +91,12 @@ class UdpAssociation final
   void release(Course& course);
 
   void forward(Course& course, const platform::Burst& burst);
-  void reject(const Flow& flow, const platform::Burst& burst);
+  void reject(const Course& course, const platform::Burst& burst);
   outbound::UdpPath* path_for(const route::Decision& decision, const Flow& flow);
 
   void answer_questions(const Course& course, const platform::Burst& burst);
-  Task<> answer_later(Flow flow, Endpoint asked, dns::Query query, std::size_t limit,
-                      dns::Service::Progress progress);
+  Task<> answer_later(std::shared_ptr<dns::Service> names, Flow flow, Endpoint asked,
+                      dns::Query query, std::size_t limit, dns::Service::Progress progress);
   void tell(const Endpoint& asked, const dns::Bytes& message);
 
   void deliver(const Endpoint& from, const platform::Burst& burst);

@@ -7,9 +7,9 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/interval.h"
 
 namespace hairpin::dns {
@@ -74,27 +74,21 @@ Result<> FakePool::keep_in(const std::string& path) {
   path_ = path;
   journal_.reset();
   if (path.empty()) return {};
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   return compact();
 }
 
 Result<> FakePool::compact() {
   // In the order in which numbers were given, so that the last line tells where to go on.
-  const std::string fresh = path_ + ".new";
+  std::string lines;
   lines_ = 0;
-  {
-    std::ofstream out(fresh, std::ios::trunc);
-    const auto used = static_cast<std::uint32_t>(names_.size());
-    for (std::uint32_t i = 0; i < used; ++i) {
-      const std::uint32_t number = (next_ + i) % used;
-      if (names_[number].empty()) continue;
-      out << line_of(number, names_[number]);
-      ++lines_;
-    }
-    if (!out.flush()) return last_error("write " + fresh);
+  const auto used = static_cast<std::uint32_t>(names_.size());
+  for (std::uint32_t i = 0; i < used; ++i) {
+    const std::uint32_t number = (next_ + i) % used;
+    if (names_[number].empty()) continue;
+    lines += line_of(number, names_[number]);
+    ++lines_;
   }
-  if (::rename(fresh.c_str(), path_.c_str()) != 0) return last_error("rename " + fresh);
+  if (auto written = replace_file(path_, lines); !written) return written;
   journal_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!journal_) return last_error("open " + path_);
   return {};

@@ -21,6 +21,19 @@ nghttp2_nv field(const std::string& name, const std::string& value) {
   return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+/// A header stands once: the configuration's counts. "host" is what HTTP/2 calls ":authority".
+void set_header(Headers& headers, const std::string& name, const std::string& value) {
+  const auto known = std::ranges::find(headers, name == "host" ? ":authority" : name,
+                                       &std::pair<std::string, std::string>::first);
+  if (known == headers.end()) {
+    headers.emplace_back(name, value);
+  } else {
+    known->second = value;
+  }
+}
+
 }  // namespace
 
 /// One question. Lives in the coroutine that waits.
@@ -165,10 +178,10 @@ Task<Result<Bytes>> HttpsUpstream::exchange(const Query& query, Clock::duration 
 
     const std::string length = std::to_string(message.size());
     const std::string type = "application/dns-message";
-    std::vector<std::pair<std::string, std::string>> named{
-        {":method", "POST"}, {":scheme", "https"},   {":authority", authority_}, {":path", path_},
-        {"accept", type},    {"content-type", type}, {"content-length", length}};
-    for (const auto& header : headers_) named.push_back(header);
+    Headers named{{":method", "POST"},       {":scheme", "https"}, {":authority", authority_},
+                  {":path", path_},          {"accept", type},     {"content-type", type},
+                  {"content-length", length}};
+    for (const auto& [name, value] : headers_) set_header(named, name, value);
     std::vector<nghttp2_nv> fields;
     for (const auto& [name, value] : named) fields.push_back(field(name, value));
     nghttp2_data_provider body{};

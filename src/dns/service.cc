@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "dns/hosts.h"
 #include "dns/https_upstream.h"
 #include "dns/local.h"
 
@@ -32,6 +31,15 @@ class Unusable final : public Upstream {
   }
 };
 
+/// Files may be long: they are read once for all workers.
+Hosts hosts_of(const config::DnsServer& server) {
+  const auto* settings = std::get_if<config::DnsHosts>(&server.kind);
+  if (settings == nullptr) return {};
+  Hosts hosts = settings->predefined;
+  for (const std::string& path : settings->paths) read_hosts(path, hosts);
+  return hosts;
+}
+
 bool asks_address(const Query& query) {
   return query.question.type == kA || query.question.type == kAaaa;
 }
@@ -52,6 +60,7 @@ Rules::Rules(const config::Config& config, std::uint64_t epoch) : epoch_(epoch) 
     asks_mac_ |= compiled.rule.needs().mac;
     rules_.push_back(std::move(compiled));
   }
+  for (const config::DnsServer& server : config.dns.servers) hosts_.push_back(hosts_of(server));
   for (const config::TunInbound& inbound : config.inbounds) inbounds_.push_back(inbound.tag);
   final_ = dns::find(config.dns.servers, config.dns.final).value_or(0);
 }
@@ -63,6 +72,7 @@ Service::Service(Worker& worker, std::shared_ptr<Store> store, std::shared_ptr<c
     : worker_(worker), store_(std::move(store)), rules_(std::move(rules)), dns_(config.dns) {
   for (const config::DnsServer& server : dns_.servers) {
     servers_.push_back(make_server(config, server, outbounds, mark_sockets));
+    servers_.back().hosts = &rules_->hosts_[servers_.size() - 1];
   }
 }
 
@@ -71,10 +81,8 @@ Service::Server Service::make_server(
     const std::vector<std::shared_ptr<outbound::Outbound>>& outbounds, bool mark_sockets) {
   Server server;
   server.tag = from.tag;
-  if (const auto* hosts = std::get_if<config::DnsHosts>(&from.kind)) {
+  if (std::holds_alternative<config::DnsHosts>(from.kind)) {
     server.kind = Server::Kind::hosts;
-    server.hosts = hosts->predefined;
-    for (const std::string& path : hosts->paths) read_hosts(path, server.hosts);
     return server;
   }
   if (std::holds_alternative<config::DnsFakeIp>(from.kind)) {
@@ -168,6 +176,7 @@ Service::Step Service::next(const Query& query, const Asker& asker, Progress& pr
     progress.options.disable_cache |= rule.options.disable_cache;
     if (rule.options.rewrite_ttl) progress.options.rewrite_ttl = rule.options.rewrite_ttl;
     if (rule.options.strategy) progress.options.strategy = rule.options.strategy;
+    if (rule.options.client_subnet) progress.options.client_subnet = rule.options.client_subnet;
     switch (rule.action) {
       case config::DnsAction::options:
         continue;  // they stay
@@ -210,13 +219,21 @@ config::Strategy Service::strategy_of(const Progress& progress) const {
   return progress.options.strategy.value_or(dns_.strategy);
 }
 
-std::string Service::key_of(const Query& query, std::size_t server) const {
+const std::optional<Prefix>& Service::subnet_of(const Progress& progress) const {
+  return progress.options.client_subnet ? progress.options.client_subnet : dns_.client_subnet;
+}
+
+std::string Service::key_of(const Query& query, const Progress& progress) const {
   const Question& question = query.question;
   std::string key = std::to_string(rules_->epoch_) + " " + question.key();
   key += static_cast<char>(question.type >> 8);
   key += static_cast<char>(question.type & 0xff);
-  key += static_cast<char>((query.dnssec_ok ? 1 : 0) | (query.checking_disabled ? 2 : 0));
-  return key + servers_[server].tag;
+  // What is told to one network may not be what another one is told.
+  const std::optional<Prefix>& subnet = subnet_of(progress);
+  key += static_cast<char>((query.dnssec_ok ? 1 : 0) | (query.checking_disabled ? 2 : 0) |
+                           (subnet ? 4 : 0));
+  if (subnet) key += subnet->text() + " ";
+  return key + servers_[progress.server].tag;
 }
 
 std::optional<Service::Told> Service::tell_at_once(const Query& query, const Progress& progress) {
@@ -228,8 +245,8 @@ std::optional<Service::Told> Service::tell_at_once(const Query& query, const Pro
   }
   const Server& server = servers_[progress.server];
   if (server.kind == Server::Kind::hosts) {
-    const auto known = server.hosts.find(question.name());
-    if (known == server.hosts.end()) {
+    const auto known = server.hosts->find(question.name());
+    if (known == server.hosts->end()) {
       return Told{std::make_shared<Answer>(make_answer(question, kNxDomain))};
     }
     return Told{std::make_shared<Answer>(make_answer(question, known->second, kHostsTtl))};
@@ -244,7 +261,7 @@ std::optional<Service::Told> Service::tell_at_once(const Query& query, const Pro
     return Told{std::make_shared<Answer>(make_answer(question, addresses, kFakeTtl))};
   }
   if (progress.options.disable_cache) return std::nullopt;
-  Cache::Hit hit = store_->find(key_of(query, progress.server));
+  Cache::Hit hit = store_->find(key_of(query, progress));
   if (!hit.answer) return std::nullopt;
   worker_.counters.add(Count::dns_cached);
   return Told{std::move(hit.answer), hit.age};
@@ -282,7 +299,7 @@ struct Seat {
 }  // namespace
 
 Task<Result<Service::Told>> Service::ask(const Query& query, const Progress& progress) {
-  const std::string key = key_of(query, progress.server);
+  const std::string key = key_of(query, progress);
   const auto seat = std::make_shared<Seat>();
   const auto landed = [seat, executor = worker_.executor()](const Outcome& outcome) {
     asio::post(executor, [seat, outcome] {
@@ -303,7 +320,9 @@ Task<Result<Service::Told>> Service::ask(const Query& query, const Progress& pro
   Flight flight(store_, key);
   const Server& server = servers_[progress.server];
   worker_.counters.add(Count::dns_asked);
-  auto message = co_await server.upstream->exchange(query, kPatience);
+  Query sent = query;
+  sent.client_subnet = subnet_of(progress);
+  auto message = co_await server.upstream->exchange(sent, kPatience);
   Outcome outcome = Error{"", 0};
   if (message) {
     auto answer = parse_answer(*message, query.question);
@@ -378,7 +397,7 @@ std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& as
       case Step::drop:
         return Bytes();
       case Step::reject:
-        return fail(query, asker, kRefused);
+        return refuse(query, asker, progress);
       case Step::predefined:
         return render(predefined(query, progress), query, 0, asker.limit);
       case Step::ask:
@@ -391,6 +410,14 @@ std::optional<Bytes> Service::answer_at_once(const Query& query, const Asker& as
       return finish(query, asker, progress, *told);
     }
   }
+}
+
+Bytes Service::refuse(const Query& query, const Asker& asker, const Progress& progress) {
+  const bool tells =
+      dns_.rules[progress.rule].no_drop || rejections_.tells(progress.rule, Clock::now());
+  if (tells) return fail(query, asker, kRefused);
+  worker_.counters.add(Count::reject_silenced);
+  return {};
 }
 
 Task<Bytes> Service::answer(const Query& query, const Asker& asker, Progress& progress) {
@@ -413,6 +440,7 @@ struct Service::Lookup {
   std::string name;
   std::optional<std::size_t> server;
   config::Strategy strategy = config::Strategy::as_is;
+  std::optional<Prefix> client_subnet;
   std::vector<IpAddr> v4;
   std::vector<IpAddr> v6;
   std::optional<Error> error;
@@ -434,6 +462,7 @@ Task<Service::Found> Service::addresses(const Lookup& lookup, std::uint16_t type
   const Asker asker;
   Progress progress;
   progress.options.strategy = lookup.strategy;
+  progress.options.client_subnet = lookup.client_subnet;
   for (;; decline(progress)) {
     if (lookup.server) {
       progress.server = *lookup.server;
@@ -473,6 +502,7 @@ Task<Addresses> Service::lookup(const std::string& name, const config::DomainRes
   const auto state = std::make_shared<Lookup>();
   state->name = name;
   state->strategy = strategy;
+  state->client_subnet = resolver.client_subnet;
   // A tag that is not known is one of a configuration before: whoever is asked by rules will do.
   state->server = find(dns_.servers, resolver.server);
   if (state->server && servers_[*state->server].kind == Server::Kind::fake) state->server.reset();

@@ -20,10 +20,12 @@
 
 #include "base/asio.h"
 #include "config/config.h"
+#include "dns/hosts.h"
 #include "dns/store.h"
 #include "dns/upstream.h"
 #include "flow/flow.h"
 #include "flow/names.h"
+#include "flow/reject_window.h"
 #include "flow/worker.h"
 #include "outbound/outbound.h"
 #include "rule/matcher.h"
@@ -47,6 +49,7 @@ class Rules {
     std::size_t server = 0;
   };
   std::vector<Compiled> rules_;
+  std::vector<Hosts> hosts_;  ///< By server; empty where it is of another type.
   std::vector<std::string> inbounds_;
   std::size_t final_ = 0;
   bool asks_process_ = false;
@@ -87,7 +90,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
  private:
   struct Server {
     std::shared_ptr<Upstream> upstream;  ///< Null: it answers at once.
-    std::map<std::string, std::vector<IpAddr>> hosts;
+    const Hosts* hosts = nullptr;        ///< In the rules.
     enum class Kind : std::uint8_t { remote, hosts, fake } kind = Kind::remote;
     std::string tag;
   };
@@ -106,9 +109,12 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   Bytes finish(const Query& query, const Asker& asker, const Progress& progress, const Told& told);
   static void decline(Progress& progress);
   bool may_tell();
+  /// What a rule that rejects says; empty bytes are silence.
+  Bytes refuse(const Query& query, const Asker& asker, const Progress& progress);
   Answer predefined(const Query& query, const Progress& progress) const;
   Bytes fail(const Query& query, const Asker& asker, Rcode rcode) const;
-  std::string key_of(const Query& query, std::size_t server) const;
+  std::string key_of(const Query& query, const Progress& progress) const;
+  const std::optional<Prefix>& subnet_of(const Progress& progress) const;
   config::Strategy strategy_of(const Progress& progress) const;
   Server make_server(const config::Config& config, const config::DnsServer& from,
                      const std::vector<std::shared_ptr<outbound::Outbound>>& outbounds,
@@ -124,6 +130,7 @@ class Service final : public Names, public std::enable_shared_from_this<Service>
   std::shared_ptr<const Rules> rules_;
   config::Dns dns_;
   std::vector<Server> servers_;
+  RejectWindows rejections_;
   Clock::time_point telling_since_;
   unsigned told_ = 0;  ///< Since then.
 };

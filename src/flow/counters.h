@@ -15,6 +15,7 @@ enum class Count : std::uint8_t {
   tcp_opened,
   tcp_closed,
   tcp_rejected,     ///< By rule or by a block outbound.
+  reject_silenced,  ///< Rejections that were not told: their rule had too many (reject_window.h).
   tcp_dial_failed,  ///< The outbound could not connect.
   tcp_reset,        ///< Ended by RST of either side.
   tcp_idle_timeout,
@@ -33,7 +34,7 @@ enum class Count : std::uint8_t {
   udp_dial_failed,
   udp_looped,
   udp_no_descriptor,
-  udp_queue_full,   ///< Datagrams dropped while an association was being opened.
+  udp_queue_full,   ///< Datagrams dropped while an association was being opened, or decided.
   udp_send_failed,  ///< Datagrams that the kernel would not send.
   udp_malformed,    ///< Datagrams from a proxy that are none of its protocol.
   udp_in,           ///< Datagrams from clients.
@@ -52,43 +53,20 @@ enum class Count : std::uint8_t {
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
-inline constexpr std::array<std::string_view, kCounts> kCountNames{"tcp_opened",
-                                                                   "tcp_closed",
-                                                                   "tcp_rejected",
-                                                                   "tcp_dial_failed",
-                                                                   "tcp_reset",
-                                                                   "tcp_idle_timeout",
-                                                                   "tcp_looped",
-                                                                   "tcp_no_descriptor",
-                                                                   "tcp_syn_repeated",
-                                                                   "tcp_syn_overload",
-                                                                   "tcp_syn_dropped",
-                                                                   "tcp_syn_lost",
-                                                                   "tcp_unclaimed",
-                                                                   "bypassed",
-                                                                   "udp_opened",
-                                                                   "udp_closed",
-                                                                   "udp_evicted",
-                                                                   "udp_rejected",
-                                                                   "udp_dial_failed",
-                                                                   "udp_looped",
-                                                                   "udp_no_descriptor",
-                                                                   "udp_queue_full",
-                                                                   "udp_send_failed",
-                                                                   "udp_malformed",
-                                                                   "udp_in",
-                                                                   "udp_out",
-                                                                   "tcp_bytes_up",
-                                                                   "tcp_bytes_down",
-                                                                   "dns_in",
-                                                                   "dns_cached",
-                                                                   "dns_asked",
-                                                                   "dns_failed",
-                                                                   "dns_malformed",
-                                                                   "dns_overload",
-                                                                   "fake_unknown",
-                                                                   "tun_read_error",
-                                                                   "tun_write_error"};
+inline constexpr std::array<std::string_view, kCounts> kCountNames{
+    "tcp_opened",        "tcp_closed",       "tcp_rejected",
+    "reject_silenced",   "tcp_dial_failed",  "tcp_reset",
+    "tcp_idle_timeout",  "tcp_looped",       "tcp_no_descriptor",
+    "tcp_syn_repeated",  "tcp_syn_overload", "tcp_syn_dropped",
+    "tcp_syn_lost",      "tcp_unclaimed",    "bypassed",
+    "udp_opened",        "udp_closed",       "udp_evicted",
+    "udp_rejected",      "udp_dial_failed",  "udp_looped",
+    "udp_no_descriptor", "udp_queue_full",   "udp_send_failed",
+    "udp_malformed",     "udp_in",           "udp_out",
+    "tcp_bytes_up",      "tcp_bytes_down",   "dns_in",
+    "dns_cached",        "dns_asked",        "dns_failed",
+    "dns_malformed",     "dns_overload",     "fake_unknown",
+    "tun_read_error",    "tun_write_error"};
 
 /// Written by one thread, read by any.
 class Counters {

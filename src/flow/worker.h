@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "flow/bypasses.h"
 #include "flow/counters.h"
+#include "flow/held.h"
 #include "flow/loop_guard.h"
 #include "flow/names.h"
 #include "flow/resolver.h"
@@ -56,6 +57,7 @@ struct Worker {
 
   // Destroyed last to first: the context's pending handlers may own flows, which use the rest.
   Counters counters;
+  HeldBytes held;  ///< Datagrams that wait.
   LoopGuard& loop_guard;
   Who* who;            ///< Null: processes are not known.
   Stations* stations;  ///< Null: hardware addresses are not known.

@@ -27,6 +27,9 @@ class DirectPath final : public UdpPath {
   ~DirectPath() override {
     state_->closed = true;
     for (auto& bound : state_->sockets) bound.socket.reset();
+    for (const auto& [host, name] : state_->names) {
+      state_->worker.counters.add(Count::udp_queue_full, name.queue.size());
+    }
   }
 
   void send(const Target& target, const platform::Burst& burst) override {
@@ -35,12 +38,13 @@ class DirectPath final : public UdpPath {
     State::Name& name = state_->names[target.name];
     if (name.address) return state_->send({*name.address, target.endpoint.port}, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
-      if (name.queue.size() >= kMaxQueued) {
+      auto copy = name.queue.size() < kMaxQueued ? HeldDatagram::copy(state_->worker.held, burst[i])
+                                                 : std::nullopt;
+      if (!copy) {
         state_->worker.counters.add(Count::udp_queue_full, burst.count - i);
         break;
       }
-      const auto payload = burst[i];
-      name.queue.emplace_back(target, std::vector<std::byte>(payload.begin(), payload.end()));
+      name.queue.emplace_back(target, std::move(*copy));
     }
     if (!std::exchange(name.asking, true)) {
       asio::co_spawn(state_->worker.executor(), look_up(state_, target.name), asio::detached);
@@ -82,7 +86,7 @@ class DirectPath final : public UdpPath {
     struct Name {
       std::optional<IpAddr> address;
       bool asking = false;
-      std::vector<std::pair<Target, std::vector<std::byte>>> queue;
+      std::vector<std::pair<Target, HeldDatagram>> queue;
     };
     Worker& worker;
     DialOptions options;
@@ -104,10 +108,10 @@ class DirectPath final : public UdpPath {
       co_return;
     }
     name.address = addresses->front();
-    for (auto& [target, payload] : queue) {
+    for (auto& [target, datagram] : queue) {
       const Endpoint to{*name.address, target.endpoint.port};
       state->sink.reached(target, to);
-      state->send(to, platform::Burst::single(payload, 0, payload.size()));
+      state->send(to, platform::Burst::single(datagram.bytes(), 0, datagram.size()));
     }
   }
 

@@ -124,19 +124,18 @@ class SocksPath final : public UdpPath {
   void send(const Target& to, const platform::Burst& burst) override {
     if (state_->is_open()) return state_->send(to, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
-      if (state_->queue.size() >= kMaxQueued) {
-        state_->outbound->worker().counters.add(Count::udp_queue_full, burst.count - i);
-        return;
-      }
-      const auto payload = burst[i];
-      state_->queue.push_back({to, {payload.begin(), payload.end()}});
+      Worker& worker = state_->outbound->worker();
+      auto copy = state_->queue.size() < kMaxQueued ? HeldDatagram::copy(worker.held, burst[i])
+                                                    : std::nullopt;
+      if (!copy) return worker.counters.add(Count::udp_queue_full, burst.count - i);
+      state_->queue.push_back({to, std::move(*copy)});
     }
   }
 
  private:
   struct Queued {
     Target to;
-    std::vector<std::byte> payload;
+    HeldDatagram datagram;
   };
   struct State final : UdpSink {
     State(std::shared_ptr<Socks> through, UdpSink& to) : outbound(std::move(through)), sink(to) {}
@@ -228,7 +227,8 @@ class SocksPath final : public UdpPath {
     if (auto opened = state->open(); !opened) co_return state->sink.failed(opened.error());
     state->control = std::move(association->control);
     for (Queued& queued : std::exchange(state->queue, {})) {
-      state->send(queued.to, platform::Burst::single(queued.payload, 0, queued.payload.size()));
+      HeldDatagram& datagram = queued.datagram;
+      state->send(queued.to, platform::Burst::single(datagram.bytes(), 0, datagram.size()));
     }
     // The association lives as long as its TCP connection (RFC 1928, section 7). Nothing is ever
     // received on it: becoming readable is its end.

@@ -24,9 +24,10 @@ Result<UdpSocket> UdpSocket::open(Worker& worker, Family family, const platform:
   if (!fd) return fd.error();
   const auto port = platform::local_port(fd->get());
   if (!port) return port.error();
-  auto state = std::shared_ptr<State>(
-      new State{worker, Descriptor(worker.executor(), fd->release()), std::move(handler),
-                worker.loop_guard.remember_udp(family, *port)});
+  auto socket = worker.watch(std::move(*fd));
+  if (!socket) return socket.error();
+  auto state = std::shared_ptr<State>(new State{worker, std::move(*socket), std::move(handler),
+                                                worker.loop_guard.remember_udp(family, *port)});
   wait(state);
   return UdpSocket(std::move(state));
 }

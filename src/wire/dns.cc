@@ -6,6 +6,8 @@
 #include <array>
 #include <memory>
 
+#include "base/interval.h"
+
 namespace hairpin::dns {
 
 namespace {
@@ -37,6 +39,8 @@ struct Free {
   void operator()(ldns_rdf* field) const { ldns_rdf_deep_free(field); }
   void operator()(char* text) const { LDNS_FREE(text); }
   void operator()(std::uint8_t* bytes) const { LDNS_FREE(bytes); }
+  void operator()(ldns_edns_option_list* list) const { ldns_edns_option_list_deep_free(list); }
+  void operator()(ldns_buffer* buffer) const { ldns_buffer_free(buffer); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
@@ -87,12 +91,31 @@ void append_question(Bytes& out, const Question& question) {
 }
 
 /// RFC 6891, section 6.1.2.
-void append_opt(Bytes& out, std::uint32_t flags) {
+void append_opt(Bytes& out, std::uint32_t flags, View options = {}) {
   out.push_back(0);
   append_word(out, kOpt);
   append_word(out, kUdpSize);
   append_long(out, flags);
-  append_word(out, 0);
+  append_word(out, static_cast<std::uint16_t>(options.size()));
+  out.insert(out.end(), options.begin(), options.end());
+}
+
+/// RFC 7871, section 6: as many bytes of the address as its length needs, and zeros in the rest of
+/// the last one.
+Bytes subnet_option(const Prefix& prefix) {
+  const IpAddr network = interval_of(prefix).first;
+  const std::size_t size = (prefix.length + 7U) / 8U;
+  Bytes data;
+  append_word(data, prefix.address.is_v4() ? 1 : 2);
+  data.push_back(static_cast<std::uint8_t>(prefix.length));
+  data.push_back(0);  // the scope is the server's to say
+  for (const std::uint8_t byte : network.bytes().first(size)) data.push_back(byte);
+  const Owned<ldns_edns_option_list> list(ldns_edns_option_list_new());
+  ldns_edns_option_list_push(
+      list.get(), ldns_edns_new_from_data(LDNS_EDNS_CLIENT_SUBNET, data.size(), data.data()));
+  const Owned<ldns_buffer> wire(ldns_edns_option_list2wireformat_buffer(list.get()));
+  const std::uint8_t* begin = ldns_buffer_begin(wire.get());
+  return {begin, begin + ldns_buffer_limit(wire.get())};
 }
 
 /// A header that answers `message`, with no section but what follows.
@@ -340,7 +363,8 @@ Bytes write_query(const Query& query, std::uint16_t id, bool extended) {
   append_question(out, query.question);
   if (extended) {
     put_word(out, 10, 1);
-    append_opt(out, query.dnssec_ok ? kDnssecOk : 0);
+    append_opt(out, query.dnssec_ok ? kDnssecOk : 0,
+               query.client_subnet ? subnet_option(*query.client_subnet) : Bytes());
   }
   return out;
 }

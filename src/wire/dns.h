@@ -66,6 +66,9 @@ struct Query {
   bool dnssec_ok = false;          ///< RFC 3225.
   bool extended = false;           ///< It has an OPT record.
   std::uint16_t udp_size = kPlainUdpSize;
+  /// For whom an answer is asked for, where a server tells the near ones (RFC 7871). Of our own
+  /// saying: what a client says is not read.
+  std::optional<Prefix> client_subnet;
 };
 
 /// A question, or what to say to a message that is none; an empty answer is silence.

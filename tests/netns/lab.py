@@ -238,7 +238,16 @@ class Lab:
 
     # ---- servers of Debian --------------------------------------------------------------------
 
-    def nginx(self, files=None):
+    def certificate(self, *names):
+        """A key, and a certificate that nobody has signed, for names such as "DNS:a.example" or "IP:192.0.2.1"."""
+        need("openssl")
+        key, cert = self.folder / "key.pem", self.folder / "cert.pem"
+        sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+           "-out", cert, "-days", "2", "-subj", "/CN=server.example", "-addext", "subjectAltName=" + ",".join(names))
+        return key, cert
+
+    def nginx(self, files=None, tls=None, more=""):
+        """`tls`: a key and a certificate, for port 443. `more` is put into the server's configuration."""
         need("nginx")
         root = self.folder / "www"
         root.mkdir(exist_ok=True)
@@ -246,6 +255,8 @@ class Lab:
         for name, size in (files or {}).items():
             (root / name).write_bytes(os.urandom(size))
         root.chmod(0o755)
+        if tls:
+            more += f"listen 443 ssl http2; ssl_certificate_key {tls[0]}; ssl_certificate {tls[1]};"
         conf = self.folder / "nginx.conf"
         conf.write_text(f"""
             daemon off; pid {self.folder}/nginx.pid; error_log {self.folder}/nginx.log;
@@ -253,10 +264,10 @@ class Lab:
             events {{ worker_connections 16000; }}
             http {{ access_log off; root {root}; keepalive_timeout 60;
                     server {{ listen 80 backlog=4096; listen [::]:80 backlog=4096;
-                              location = /who {{ return 200 "$remote_addr\\n"; }} }} }}
+                              location = /who {{ return 200 "$remote_addr\\n"; }} {more} }} }}
         """)
         process = self.start("server", "nginx", "-c", conf)
-        self.wait_listening("server", 80)
+        self.wait_listening("server", 443 if tls else 80)
         return process
 
     def microsocks(self, *options, port=1080):

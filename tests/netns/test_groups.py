@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -279,6 +280,40 @@ class Choice(GroupsTest):
                              str(hairpin.pid), check=False)
         self.assertEqual(other.returncode, 1, other.stderr)
 
+    def test_a_choice_outlives_a_restart(self):
+        cache = self.lab.folder / "state" / "cache"
+        selected = cache.with_name("cache.selected")
+        group = self.group("selector", "a", "b", "direct", default="b")
+        other = {"type": "selector", "tag": "other", "outbounds": ["direct", "a"]}
+        options = dict(extra={"experimental": {"cache_file": {"enabled": True, "path": str(cache)}}})
+        hairpin = self.lab.hairpin(group, other, *self.WAYS, **options)
+        self.assertEqual(self.who(), "b")
+        self.ask("select", "selector", "direct")
+        self.assertEqual(json.loads(selected.read_text()), {"selector": "direct"})
+        os.kill(hairpin.pid, signal.SIGKILL)
+        hairpin.process.popen.wait()
+        hairpin = self.lab.hairpin(group, other, *self.WAYS, **options)
+        self.assertEqual(self.who(), "direct")
+        self.ask("select", "selector", "a")
+        hairpin.stop()
+        # A group without what was chosen begins with its default, and does not lose it.
+        hairpin = self.lab.hairpin({**group, "outbounds": ["b", "direct"]}, other, *self.WAYS, **options)
+        self.assertEqual(self.who(), "b")
+        self.ask("select", "other", "a")
+        self.assertEqual(json.loads(selected.read_text()), {"selector": "a", "other": "a"})
+        hairpin.stop()
+        # What is no file of ours stops nothing, and the next choice replaces it.
+        selected.write_text('{"selector": "dir')
+        hairpin = self.lab.hairpin(group, other, *self.WAYS, **options)
+        hairpin.wait_log("tells no choices: ignored")
+        self.assertEqual(self.who(), "b")
+        self.ask("select", "selector", "a")
+        self.assertEqual(json.loads(selected.read_text()), {"selector": "a"})
+        hairpin.stop()
+        # Without the file nothing is kept, nor looked at.
+        hairpin = self.lab.hairpin(group, other, *self.WAYS)
+        self.assertEqual(self.who(), "b")
+
     def test_running_connections(self):
         for interrupt in (False, True):
             listener = self.lab.listen(TARGET4, 7000)
@@ -331,6 +366,23 @@ class Choice(GroupsTest):
         self.fetch()
         wait_for(lambda: slow.connections > asked + 1, "measured again when it is used")
         slow.close()
+
+    def test_urltest_over_https(self):
+        """With the server's certificate; without, its answer is none."""
+        certificate = self.lab.certificate(f"IP:{TARGET4}")
+        self.lab.processes[0].stop()
+        self.lab.nginx(tls=certificate)
+        for trusted in (True, False):
+            hairpin = self.lab.hairpin(
+                self.group("urltest", "a", "b", url=f"https://{TARGET4}/"), *self.WAYS,
+                env={**os.environ, "SSL_CERT_FILE": str(certificate[1]) if trusted else "/dev/null"})
+            members = lambda: self.groups()["urltest"]["outbounds"]
+            if trusted:
+                wait_for(lambda: all(m.get("delay") for m in members()), "both are measured")
+            else:
+                wait_for(lambda: all(m.get("failed") for m in members()), "both have failed")
+                self.assertFalse(any(m.get("delay") for m in members()))
+            hairpin.stop()
 
     def test_one_measures_for_all(self):
         slow = SlowProxy(self.lab, 1085, 1080, 0)

@@ -15,6 +15,7 @@ from lab import CLIENT4, HAIRPIN, PROXY4, TARGET4, TARGET6, LabTest, main, need,
 PROXY = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 DIRECT = {"type": "direct", "tag": "direct"}
 QUIC_INITIAL = os.environ["HAIRPIN_QUIC_INITIAL"]
+ONE_WORKER = ("taskset", "-c", str(min(os.sched_getaffinity(0))))  # one for each processor
 
 
 class RulesTest(LabTest):
@@ -344,6 +345,36 @@ class Clients(RulesTest):
         wait_for(lambda: not rejected(), "the rule to know the new address", 15)
 
 
+class Rejections(RulesTest):
+    def tell(self, kind, port):
+        """Whether a client is told at once that it is rejected."""
+        client = self.lab.socket("client", kind=kind, timeout=0.3)
+        with client:
+            try:
+                client.connect((TARGET4, port))
+                if kind == socket.SOCK_DGRAM:
+                    client.send(b"x")
+                    client.recv(10)
+            except TimeoutError:
+                return False
+            except ConnectionRefusedError:
+                return True
+        self.fail("it was not rejected")
+
+    def test_a_rule_that_rejects_too_often_turns_silent(self):
+        # One client, one worker: each counts for itself.
+        for kind, rejected in ((socket.SOCK_STREAM, "tcp_rejected"), (socket.SOCK_DGRAM, "udp_rejected")):
+            hairpin = self.rules({"port": 9000, "action": "reject"}, {"port": 9001, "action": "reject", "no_drop": True},
+                                 wrap=ONE_WORKER)
+            self.assertEqual([self.tell(kind, 9000) for _ in range(52)], [True] * 50 + [False] * 2)
+            self.assertTrue(all(self.tell(kind, 9001) for _ in range(60)))
+            counters = hairpin.counters()
+            # A SYN that is not answered comes again.
+            self.assertGreaterEqual(counters["reject_silenced"], 2)
+            self.assertEqual(counters[rejected], 110 + counters["reject_silenced"])
+            hairpin.stop()
+
+
 class RuleSets(RulesTest):
     def write(self, path, *prefixes, binary=False):
         source = path.with_suffix(".source") if binary else path
@@ -396,6 +427,25 @@ class RuleSets(RulesTest):
         self.rules(rule, **options)
         wait_for(lambda: not self.connects(), "the rules that were kept")
 
+    def test_a_remote_file_over_https(self):
+        """Fetched only from the server that has the certificate for its name."""
+        certificate = self.lab.certificate(f"IP:{TARGET4}")
+        self.lab.nginx(tls=certificate)
+        self.listener = self.lab.listen(TARGET4, 9000)
+        self.write(self.lab.folder / "www" / "set.json", f"{TARGET4}/32")
+        for trusted in (False, True):
+            hairpin = self.rules(
+                {"rule_set": "far", "port": 9000, "action": "reject"},
+                route={"rule_set": [{"type": "remote", "tag": "far", "url": f"https://{TARGET4}/set.json",
+                                     "path": str(self.lab.folder / "kept" / "set.json")}]},
+                env={**os.environ, "SSL_CERT_FILE": str(certificate[1]) if trusted else "/dev/null"})
+            if trusted:
+                wait_for(lambda: not self.connects(), "the rules that were fetched")
+            else:
+                hairpin.wait_log('"far" could not be fetched from .*: .*certificate')
+                self.assertTrue(self.connects())
+            hairpin.stop()
+
     def test_a_file_that_changes(self):
         """Its rules are others at once; what runs goes on; a broken file changes nothing."""
         for name, binary in (("set.json", False), ("set.srs", True)):
@@ -444,7 +494,12 @@ class RuleSets(RulesTest):
         config.write_text(config.read_text().replace('"port": 22', '"process_name": "curl", "user_id": 7'))
         got = run("match", "-c", config, "--process", "/usr/bin/curl", "--user", "7", "192.0.2.1")
         self.assertIn("rules[1]: yes: process_name curl, user_id 7\noutbound direct", got.stdout)
-        for words, status in ((("match", "-c", config), 2), (("match", "-c", config, "a b", "c"), 2),
+        config.write_text(config.read_text().replace('"user_id": 7', '"source_mac_address": "02:00:5e:00:53:01"'))
+        got = run("match", "-c", config, "--process", "/usr/bin/curl", "--source-mac", "02:00:5E:00:53:01", "192.0.2.1")
+        self.assertIn("rules[1]: yes: ", got.stdout)
+        got = run("match", "-c", config, "--process", "/usr/bin/curl", "--source-mac", "02:00:5e:00:53:02", "192.0.2.1")
+        self.assertIn("rules[1]: no: source_mac_address", got.stdout)
+        for words, status in ((("match", "-c", config), 2), (("match", "-c", config, "--source-mac", "x", "203.0.113.5"), 2), (("match", "-c", config, "a b", "c"), 2),
                               (("match", "-c", config, "--source", "name", "203.0.113.5"), 2),
                               (("match", "-c", config, "--inbound", "none", "203.0.113.5"), 2),
                               (("match", "203.0.113.5"), 2), (("rule-set", "compile"), 2), (("rule-set", "melt", path), 2),

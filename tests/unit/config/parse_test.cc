@@ -155,8 +155,9 @@ TEST(Config, EachProblem) {
            R"(, "outbounds": [{"type": "direct", "tag": "out"}], "route": {"rules": [{)" + fields +
            "}]}}";
   };
-  const auto dns = [](const std::string& fields) {
-    return "{\"inbounds\": " + kTun + ", \"dns\": {" + fields + "}}";
+  const auto dns = [](const std::string& fields, const std::string& outbounds = "") {
+    return "{\"inbounds\": " + kTun + ", \"outbounds\": [" + outbounds + "], \"dns\": {" + fields +
+           "}}";
   };
   for (
       const Row& row : std::vector<Row>{
@@ -354,6 +355,35 @@ TEST(Config, EachProblem) {
            "\"domain_resolver\" that has one\n"
            "dns.servers[1].server: its address would be asked of itself; give an address, or a "
            "\"domain_resolver\" that has one\n"},
+          {dns(R"("servers": [{"type": "udp", "tag": "a", "server": "192.0.2.1", "detour": "p"}])",
+               R"({"type": "socks", "tag": "p", "server": "proxy.example", "server_port": 1,
+                   "domain_resolver": "a"})"),
+           "dns.servers[0].detour: leads through outbound \"p\", whose server's address would be "
+           "asked of this DNS server itself; give that outbound an address, or a "
+           "\"domain_resolver\" that is reached another way\n"},
+          // The first of two proxies is the one whose name is asked for; a group may lead there.
+          {dns(R"("servers": [{"type": "local", "tag": "l", "detour": "g"},
+                 {"type": "tls", "tag": "b", "server": "dns.example", "domain_resolver": "l"}])",
+               R"({"type": "selector", "tag": "g", "outbounds": ["last"]},
+                  {"type": "socks", "tag": "last", "server": "last.example", "server_port": 1,
+                   "detour": "first"},
+                  {"type": "http", "tag": "first", "server": "first.example", "server_port": 1,
+                   "domain_resolver": "b"})"),
+           "dns.servers[0].detour: leads through outbound \"first\", whose server's address would "
+           "be asked of this DNS server itself; give that outbound an address, or a "
+           "\"domain_resolver\" that is reached another way\n"
+           "dns.servers[1].server: its address would be asked of itself; give an address, or a "
+           "\"domain_resolver\" that has one\n"},
+          {dns(R"("servers": [{"type": "udp", "tag": "a", "server": "192.0.2.1"}],
+                 "client_subnet": "x", "rules": [{"action": "reject", "client_subnet": "10.0.0.0/8"},
+                 {"action": "reject", "method": "drop", "no_drop": true}])"),
+           "dns.client_subnet: expected a network such as \"198.51.100.0/24\", got \"x\"\n"
+           "dns.rules[0]: \"client_subnet\" needs action \"route\" or \"route-options\"\n"
+           "dns.rules[1]: \"no_drop\" needs action \"reject\" with method \"default\"\n"},
+          {rule(R"("action": "reject", "method": "drop", "no_drop": true)"),
+           "route.rules[0]: \"no_drop\" needs action \"reject\" with method \"default\"\n"},
+          {rule(R"("outbound": "out", "client_subnet": "10.0.0.0/8")"),
+           "route.rules[0]: \"client_subnet\" needs action \"resolve\"\n"},
           {dns(R"("servers": [{"type": "fakeip", "tag": "f"}])"),
            "dns.final: is a server of type \"fakeip\": there must be one that knows real "
            "addresses\n"},

@@ -117,6 +117,31 @@ TEST(Query, IsWrittenAsItWasAsked) {
   EXPECT_EQ(again.query->udp_size, kUdpSize);
 }
 
+TEST(Query, ForANetwork) {
+  struct Case {
+    const char* network;
+    Bytes option;  ///< By hand, of RFC 7871, section 6.
+  };
+  for (const Case& one : std::initializer_list<Case>{
+           {"192.0.2.0/24", bytes({0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2})},
+           {"192.0.2.129/25", bytes({0, 8, 0, 8, 0, 1, 25, 0, 192, 0, 2, 128})},
+           {"192.0.2.77/20", bytes({0, 8, 0, 7, 0, 1, 20, 0, 192, 0, 0})},
+           {"192.0.2.77", bytes({0, 8, 0, 8, 0, 1, 32, 0, 192, 0, 2, 77})},
+           {"0.0.0.0/0", bytes({0, 8, 0, 4, 0, 1, 0, 0})},
+           {"2001:db8:12ff::/44",
+            bytes({0, 8, 0, 10, 0, 2, 44, 0, 0x20, 1, 0x0d, 0xb8, 0x12, 0xf0})}}) {
+    Query query = asked();
+    query.client_subnet = Prefix::parse(one.network);
+    const Bytes plain = write_query(asked(), 7, true);
+    const Bytes wire = write_query(query, 7, true);
+    Bytes expected = plain;
+    expected.back() = static_cast<std::uint8_t>(one.option.size());
+    EXPECT_EQ(wire, join(expected, one.option)) << one.network;
+    EXPECT_TRUE(parse_query(wire).query) << one.network;
+    EXPECT_EQ(write_query(query, 7, false), write_query(asked(), 7, false));
+  }
+}
+
 TEST(Question, Names) {
   EXPECT_EQ(Question::of("a.example", kA)->wire, std::string("\1a\7example\0", 11));
   EXPECT_EQ(Question::of("a.example.", kA)->name(), "a.example");
