@@ -185,13 +185,6 @@ void put_rule(Batch& batch, const Table& table, const Chain& chain, const Rule& 
   batch.end();
 }
 
-Result<> commit(Batch& batch, const Fd& owner) {
-  if (owner) return batch.commit(owner);
-  const auto socket = open_socket();
-  if (!socket) return socket.error();
-  return batch.commit(*socket);
-}
-
 }  // namespace
 
 Result<Fd> apply(const Table& table) {
@@ -237,7 +230,7 @@ Result<> add(const Fd& owner, const std::string& table, const std::string& set,
         [family](const SetEndpoint& one) { return one.endpoint.address.family() == family; });
     put_endpoints(batch, table, some);
   }
-  return commit(batch, owner);
+  return batch.commit(owner);
 }
 
 Result<> empty(const Fd& owner, const std::string& table, const std::string& set) {
@@ -249,7 +242,7 @@ Result<> empty(const Fd& owner, const std::string& table, const std::string& set
     mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, name.c_str());
     batch.end();
   }
-  return commit(batch, owner);
+  return batch.commit(owner);
 }
 
 Result<std::optional<QueueKind>> find_queue_kind() {

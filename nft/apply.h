@@ -24,7 +24,7 @@ Result<Fd> apply(const Table& table);
 Result<> replace(const Fd& owner, const Table& table);
 
 /// Adds endpoints to a table's sets of them, each to the one of its family: `set4`, or `set6`. What
-/// is there already is no error. `owner`: what `apply` has returned; empty: nobody owns the table.
+/// is there already is no error.
 Result<> add(const Fd& owner, const std::string& table, const std::string& set,
              const std::vector<SetEndpoint>& endpoints);
 

@@ -57,6 +57,11 @@ class Expressions {
     load_ct(NFT_CT_DIRECTION);
     compare(NFT_CMP_EQ, &kReply, sizeof kReply);
   }
+  void operator()(const MatchNew&) {
+    constexpr std::uint32_t kNew = NF_CT_STATE_BIT(IP_CT_NEW);
+    load_ct(NFT_CT_STATE);
+    compare_bits(0, kNew, NFT_CMP_NEQ);
+  }
   void operator()(const MatchTranslated&) {
     load_ct(NFT_CT_STATUS);
     compare_bits(0, IPS_DST_NAT, NFT_CMP_NEQ);

@@ -139,6 +139,7 @@ struct Printer {
     return mark_match("ct mark", match.mark, match.mask, match.compare);
   }
   std::string operator()(const MatchReply&) const { return "ct direction reply"; }
+  std::string operator()(const MatchNew&) const { return "ct state new"; }
   std::string operator()(const MatchTranslated&) const { return "ct status dnat"; }
   std::string operator()(const MatchUdpSourcePort& match) const {
     return "udp sport & " + std::to_string(match.mask) + " == " + std::to_string(match.value);

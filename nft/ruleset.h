@@ -45,6 +45,8 @@ struct MatchConnectionMark {
 };
 /// The packet goes from the one who was asked to the one who began.
 struct MatchReply {};
+/// Its first packet, or another one while nobody has answered.
+struct MatchNew {};
 /// The connection's destination was translated when it began: a port forward.
 struct MatchTranslated {};
 /// UDP, and `udp sport & mask == value`: spreads clients over several listeners without any state.
@@ -159,7 +161,7 @@ struct Return {};
 
 using Statement =
     std::variant<MatchInputInterface, MatchOutputInterface, MatchFamily, MatchProtocol, MatchMark,
-                 MatchConnectionMark, MatchReply, MatchTranslated, MatchUdpSourcePort,
+                 MatchConnectionMark, MatchReply, MatchNew, MatchTranslated, MatchUdpSourcePort,
                  MatchUdpPorts, MatchDestination, MatchDestinationSet, MatchEndpointSet,
                  MatchDestinationType, MatchNotForThisHost, MatchEtherSource, MatchUser,
                  MatchControlGroup, MatchIcmpType, MatchSyn, Counter, CountInto, Tproxy, SetMark,

@@ -184,9 +184,13 @@ void Verdicts::add(std::uint32_t id, std::uint32_t verdict, const Mark* mark) {
 
 Result<> Verdicts::send(int socket) {
   if (messages_.empty()) return {};
+  // The kernel has taken note when the call returns, or has had no memory: then the next call tries
+  // again.
+  constexpr std::size_t kMost = std::size_t{1} << 20;
   const ssize_t sent = ::send(socket, messages_.data(), messages_.size(), 0);
-  messages_.clear();
-  if (sent < 0) return last_error("give verdicts about queued packets");
+  const auto failed = sent < 0 ? last_error("give verdicts about queued packets") : Error();
+  if (sent >= 0 || messages_.size() > kMost) messages_.clear();
+  if (sent < 0) return failed;
   return {};
 }
 

@@ -159,6 +159,11 @@ class Control {
       asleep_ = asleep;
       if (actions_.files_changed()) quietly(actions_.read_files);
       if (actions_.tick()) look();
+      actions_.tell([this](const std::function<void()>& action) {
+        monitor_.hear_tables(false);
+        action();
+        monitor_.hear_tables(true);
+      });
       watch();
     });
   }

@@ -10,15 +10,19 @@
 
 namespace hairpin::app {
 
+/// Does something whose traces in nftables we do not want to hear of.
+using Unheard = std::function<void(const std::function<void()>& action)>;
+
 struct Actions {
   std::function<void()> look;  ///< The network has changed, or may have.
   /// Twice a second. Says whether `look` is due.
   std::function<bool()> tick;
-  std::function<bool()> files_changed;  ///< Asked twice a second.
-  std::function<void()> read_files;     ///< They have.
-  std::function<void()> reload;         ///< SIGHUP
-  std::function<void()> report;         ///< SIGUSR1
-  Answer answer;                        ///< To what others ask.
+  std::function<bool()> files_changed;               ///< Asked twice a second.
+  std::function<void()> read_files;                  ///< They have.
+  std::function<void()> reload;                      ///< SIGHUP
+  std::function<void()> report;                      ///< SIGUSR1
+  Answer answer;                                     ///< To what others ask.
+  std::function<void(const Unheard& unheard)> tell;  ///< Twice a second.
 };
 
 /// Serves until SIGTERM or SIGINT. Changes of the network are passed on when nothing more has come

@@ -27,8 +27,15 @@ std::size_t max_prepared() {
 /// Whether the kernel can be told is no choice of ours.
 void tell_bypasses(const dispatch::Policy& policy) {
   const auto& rules = policy.config.route.rules;
+  const auto& inbounds = policy.config.inbounds;
+  const bool captures = std::ranges::any_of(
+      inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
   for (std::size_t i = 0; i < rules.size(); ++i) {
     if (rules[i].action != config::Action::bypass) continue;
+    if (!captures) {
+      log::info("route.rules[{}] bypasses nothing in the kernel: that needs auto_route", i);
+      continue;
+    }
     const auto asks = policy.router.asks_more(i);
     if (!asks) continue;
     log::info(
@@ -54,8 +61,8 @@ struct Engine::Source {
 
 struct Engine::PerWorker {
   PerWorker(std::shared_ptr<const dispatch::Policy> policy, std::shared_ptr<dns::Store> store,
-            LoopGuard& guard, Who* who, Stations* stations, Bypasses& bypasses, bool same_namespace)
-      : worker(guard, who, stations, &bypasses),
+            LoopGuard& guard, Who* who, Stations* stations, Bypasses* bypasses, bool same_namespace)
+      : worker(guard, who, stations, bypasses),
         dispatcher(worker, std::move(policy), std::move(store), same_namespace) {}
 
   /// One worker's part of one link.
@@ -158,13 +165,15 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
   if (surroundings.neighbours) {
     stations_ = std::make_unique<Stations>(std::move(*surroundings.neighbours));
   }
+  const bool takes_bypasses = surroundings.takes_bypasses;
   std::signal(SIGPIPE, SIG_IGN);
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
   for (std::size_t index = workers; index-- > 0;) {
-    auto worker = std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(),
-                                              stations_.get(), bypasses_, same_namespace);
+    auto worker =
+        std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(), stations_.get(),
+                                    takes_bypasses ? &bypasses_ : nullptr, same_namespace);
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, prepared_, link_lost_);
     }

@@ -20,6 +20,7 @@ namespace hairpin::app {
 struct Surroundings {
   std::optional<platform::SocketFinder> sockets;   ///< Local processes.
   std::optional<platform::Neighbours> neighbours;  ///< Hardware addresses.
+  bool takes_bypasses = false;                     ///< Somebody calls take_bypasses.
 };
 
 class Engine {

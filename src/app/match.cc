@@ -22,8 +22,6 @@ int match(const config::Config& config, const rule::Facts& facts) {
     const auto asks = router.asks_more(*decision.rule);
     if (asks) {
       std::printf("flow by flow: route.rules[%zu] asks for more than the destination\n", *asks);
-    } else {
-      std::printf("and so does, in the kernel, all that goes there afterwards\n");
     }
   }
   return kExitOk;

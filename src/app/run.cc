@@ -71,6 +71,7 @@ Result<Made> make_here(const config::Config& config, bool same_namespace, unsign
   if (!handed) return handed.error();
   const Mark own_mark = same_namespace ? config.route.default_mark : Mark{};
   Made made;
+  made.surroundings.takes_bypasses = true;
   const auto undone = [&made](const Error& error) {
     for (const stack::Link& open : made.links) stack::close_link(open);
     return error;
@@ -180,6 +181,16 @@ Result<host::Names> resolve_proxies(const config::Config& config) {
   return names;
 }
 
+/// What was settled at the start, and does no harm if nobody asks for it any more.
+void keep_settled(const config::Config& now, config::Config& next) {
+  for (std::size_t i = 0; i < std::min(now.inbounds.size(), next.inbounds.size()); ++i) {
+    const config::AutoRoute& from = now.inbounds[i].auto_route;
+    config::AutoRoute& to = next.inbounds[i].auto_route;
+    to.bypasses |= from.bypasses;
+    if (!to.queue) to.queue = from.queue;
+  }
+}
+
 /// What `now` has that cannot be changed into `next` while flows run; empty: nothing.
 std::string fixed_difference(const config::Config& now, const config::Config& next) {
   if (now.route.default_mark != next.route.default_mark) return "route.default_mark";
@@ -190,9 +201,8 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
     const config::AutoRoute& from = a.auto_route;
     const config::AutoRoute& to = b.auto_route;
     const bool same_marks = from.marks == to.marks;
-    // Where none is named, the one that was found stays.
-    const bool same_queue = !to.queue || from.queue == to.queue;
-    const std::array<std::pair<const char*, bool>, 12> fields{{
+    const bool same_judge = host::by_mark(from) == host::by_mark(to);
+    const std::array<std::pair<const char*, bool>, 13> fields{{
         {"interface_name", a.interface_name == b.interface_name},
         {"address", a.address == b.address},
         {"mtu", a.mtu == b.mtu},
@@ -200,8 +210,13 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
         {"tcp_handshake", a.tcp_handshake == b.tcp_handshake},
         {"auto_route", from.enabled == to.enabled},
         {"auto_redirect", from.redirect == to.redirect},
-        {"auto_redirect_nfqueue", same_queue},
+        {"auto_redirect_nfqueue", from.queue == to.queue},
         {"gateway", from.gateway == to.gateway},
+        // Connections that run have the source address, or the mark, by which one of both knows
+        // them.
+        {"auto_route: whether this host is judged by routing rules, or by nftables (address sets, "
+         "control groups, rules that bypass)",
+         same_judge},
         {"a mark of auto_redirect", same_marks},
         {"iproute2_table_index", from.table == to.table},
         {"iproute2_rule_index", from.first_rule == to.first_rule},
@@ -236,7 +251,11 @@ class Running {
         {[this] { look(); }, [this] { return tick(); }, [this] { return files_.have_changed(); },
          [this] { read_rule_sets(); }, [this] { reload(); },
          [this] { log::info("counters: {}", engine_.counters()); },
-         [this](const nlohmann::json& request) { return answer(request); }},
+         [this](const nlohmann::json& request) { return answer(request); },
+         [this](const Unheard& unheard) {
+           const auto found = engine_.take_bypasses();
+           if (!found.empty()) unheard([&] { tell_bypassed(found); });
+         }},
         std::move(requests_));
   }
 
@@ -246,7 +265,6 @@ class Running {
  private:
   bool tick() {
     proxies_.follow();
-    tell_bypassed();
     return keeper_.groups_have_changed();
   }
 
@@ -258,9 +276,9 @@ class Running {
         [](const config::TunInbound& tun) { return tun.auto_route.enabled; }));
   }
 
-  void tell_bypassed() {
+  void tell_bypassed(const std::vector<Bypasses::Destination>& bypasses) {
     std::vector<std::vector<nft::SetEndpoint>> found(policies_.size());
-    for (const Bypasses::Destination& one : engine_.take_bypasses()) {
+    for (const Bypasses::Destination& one : bypasses) {
       const auto policy = policy_of(one.inbound);
       const bool tcp = one.network == config::Network::tcp;
       if (policy) {
@@ -277,9 +295,12 @@ class Running {
     }
   }
 
-  /// Rules have changed: what they leave alone has to be found anew.
-  void forget_bypassed() {
-    if (auto done = keeper_.forget_bypassed(); !done) log::error("{}", done.error().text());
+  /// Rules have changed: what they leave alone has to be found anew. False, and told: the kernel
+  /// would go on leaving alone what new rules do not, so the old ones stay.
+  bool forget_bypassed() {
+    auto done = keeper_.forget_bypassed();
+    if (!done) log::error("not reloaded: {}; all goes on as it was", done.error().text());
+    return static_cast<bool>(done);
   }
 
   /// Flows that run keep what was decided for them.
@@ -292,7 +313,7 @@ class Running {
       log::error("{}: {}; what is captured stays as it was", problem.where, problem.message);
     }
     auto policies = policies_with(fresh);
-    forget_bypassed();
+    if (!forget_bypassed()) return;
     if (problems.empty()) {
       if (auto changed = keeper_.change(policies)) {
         policies_ = std::move(policies);
@@ -349,6 +370,7 @@ class Running {
     auto fresh = options_.reload();
     if (!fresh)
       return log::error("not reloaded: the configuration is wrong; all goes on as it was");
+    keep_settled(config_, *fresh);
     if (const std::string fixed = fixed_difference(config_, *fresh); !fixed.empty()) {
       return log::error(
           "not reloaded: {} cannot be changed while running; restart, or change it "
@@ -366,7 +388,7 @@ class Running {
       return log::error("not reloaded: {}; all goes on as it was", proxies.error().text());
     }
     auto policies = policies_with(*fresh);
-    forget_bypassed();
+    if (!forget_bypassed()) return;
     if (auto changed = keeper_.change(policies); !changed) {
       return log::error("not reloaded: {}; all goes on as it was", changed.error().text());
     }
@@ -374,6 +396,7 @@ class Running {
     proxies_ = std::move(*proxies);
     for (const auto& [host, addresses] : *names) engine_.remember(host, addresses);
     engine_.change(*fresh);
+    selections_.restore(fresh->cache_file, engine_.groups());
     log::set_level(fresh->log.level);
     config_ = *fresh;
     files_.follow(config_);

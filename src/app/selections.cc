@@ -17,17 +17,23 @@ std::string path_of(const config::CacheFile& file) {
 
 }  // namespace
 
-void Selections::restore(const config::CacheFile& file, const outbound::Groups& groups) {
-  if (!file.enabled) return;
+void Selections::read(const config::CacheFile& file) {
+  if (!file.enabled || file.path == read_) return;
+  read_ = file.path;
   std::ifstream in(path_of(file));
   if (!in) return;
   const auto json = nlohmann::json::parse(in, nullptr, false);
   if (!json.is_object()) return log::warn("{} tells no choices: ignored", path_of(file));
   for (const auto& [group, member] : json.items()) {
-    if (!member.is_string()) continue;
-    chosen_[group] = member.get<std::string>();
+    if (member.is_string()) chosen_.try_emplace(group, member.get<std::string>());
+  }
+}
+
+void Selections::restore(const config::CacheFile& file, const outbound::Groups& groups) {
+  read(file);
+  for (const auto& [group, member] : chosen_) {
     const auto known = groups.by_tag.find(group);
-    if (known != groups.by_tag.end()) (void)known->second->select(chosen_[group]);
+    if (known != groups.by_tag.end()) (void)known->second->select(member);
   }
 }
 

@@ -109,29 +109,34 @@ class Checker {
     std::vector<Need> needs;
     const Server* remote = remote_of(server);
     if (!server.detour.empty()) {
-      std::set<std::string> seen;
-      add_way(needs, server.detour, remote, nullptr, seen);
+      std::set<std::string> path;
+      add_way(needs, server.detour, remote, nullptr, path);
     } else if (remote != nullptr) {
       add(needs, *remote, server.dial, nullptr);
     }
     return needs;
   }
-  /// What is needed to reach `to`, `of_proxy`'s server, through the outbound `tag`.
+  /// What is needed to reach `to`, `of_proxy`'s server, through the outbound `tag`. `path` are
+  /// those that lead here: what goes in circles is no way.
   void add_way(std::vector<Need>& needs, const std::string& tag, const Server* to,
-               const Outbound* of_proxy, std::set<std::string>& seen) const {
+               const Outbound* of_proxy, std::set<std::string>& path) const {
     const auto through = std::ranges::find(config_.outbounds, tag, &Outbound::tag);
-    if (through == config_.outbounds.end() || !seen.insert(tag).second) return;
+    if (through == config_.outbounds.end() || !path.insert(tag).second) return;
     if (const auto* group = std::get_if<Group>(&through->kind)) {
       for (const std::string& member : group->outbounds) {
-        add_way(needs, member, to, of_proxy, seen);
+        add_way(needs, member, to, of_proxy, path);
       }
     } else if (std::holds_alternative<Direct>(through->kind)) {
       if (to != nullptr) add(needs, *to, through->dial, of_proxy);
     } else if (const Server* proxy = server_of(*through)) {
       // A proxy is told names, and so is what leads to it: only the first one's is asked for here.
-      if (through->dial.detour.empty()) return add(needs, *proxy, through->dial, &*through);
-      add_way(needs, through->dial.detour, proxy, &*through, seen);
+      if (through->dial.detour.empty()) {
+        add(needs, *proxy, through->dial, &*through);
+      } else {
+        add_way(needs, through->dial.detour, proxy, &*through, path);
+      }
     }
+    path.erase(tag);
   }
   void add(std::vector<Need>& needs, const Server& to, const Dial& dial,
            const Outbound* proxy) const {

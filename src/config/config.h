@@ -56,11 +56,12 @@ using rule::PortRange;
 struct Marks {
   Mark input{0x2023};          ///< To be captured.
   std::optional<Mark> output;  ///< Of our own sockets; empty: Route::default_mark, which it sets.
-  Mark reset{0x2025};          ///< Of a SYN that is to be answered by RST.
+  std::optional<Mark> reset;   ///< Of a SYN that is to be answered by RST; empty: kResetMark.
   std::uint32_t mask = 0xffff;
 
   friend bool operator==(const Marks&, const Marks&) = default;
 };
+inline constexpr Mark kResetMark{0x2025};  ///< Or another one, if the mask has no room for it.
 
 /// What becomes of the traffic that would have been captured, when the program ends.
 enum class OnStop : std::uint8_t {

@@ -138,7 +138,11 @@ constexpr std::array<Field<TunInbound>, 26> kFields{{
        tun.auto_route.marks.output = mark;
      }},
     {"auto_redirect_reset_mark", kMark,
-     [](const Reader& reader, TunInbound& tun) { read(reader, tun.auto_route.marks.reset); }},
+     [](const Reader& reader, TunInbound& tun) {
+       Mark mark;
+       read(reader, mark);
+       tun.auto_route.marks.reset = mark;
+     }},
     {"auto_redirect_nfqueue", "a number from 0 to 65535", read_queue},
     {"auto_redirect_mark_mask", "the bits that marks may use", read_mask},
     {"gateway", kBool, into_route<&AutoRoute::gateway>},
@@ -241,14 +245,19 @@ void check_numbers(Problems& problems, const Config& config) {
 }
 
 /// SYNs get their answers by marks.
-void check_answers(Problems& problems, const std::string& inbound, const AutoRoute& wanted) {
-  if (!wanted.redirect) return;
+/// Marks beside the input mark: what tells the kernel how a SYN is answered, and what is bypassed.
+void check_answers(Problems& problems, const std::string& inbound, const TunInbound& tun,
+                   bool bypasses) {
+  const AutoRoute& wanted = tun.auto_route;
+  const bool queues = wanted.redirect && tun.tcp_handshake == Handshake::faithful;
   const Marks& marks = wanted.marks;
-  if (std::popcount(marks.mask) < kSynMarkBits) {
+  if ((queues || bypasses) && std::popcount(marks.mask) < kSynMarkBits) {
     problems.push_back({inbound + "auto_redirect_mark_mask",
-                        "needs " + std::to_string(kSynMarkBits) + " bits with auto_redirect"});
+                        "needs " + std::to_string(kSynMarkBits) + " bits " +
+                            (bypasses ? "for rules that bypass" : "with auto_redirect")});
   }
-  const Mark reset = marks.reset;
+  if (!queues || !marks.reset) return;
+  const Mark reset = *marks.reset;
   if ((reset.value() & marks.mask) != reset.value() || !reset || reset == marks.input) {
     problems.push_back({inbound + "auto_redirect_reset_mark",
                         "must be in the bits of auto_redirect_mark_mask, not 0, and not "
@@ -256,10 +265,26 @@ void check_answers(Problems& problems, const std::string& inbound, const AutoRou
   }
 }
 
+/// The outbound of rules that bypass and name none has no mark but the default one.
+void check_bypasses(Problems& problems, const Config& config) {
+  for (std::size_t i = 0; i < config.route.rules.size(); ++i) {
+    const RouteRule& rule = config.route.rules[i];
+    if (rule.action != Action::bypass || !rule.outbound.empty()) continue;
+    problems.push_back({"route.rules[" + std::to_string(i) + "]",
+                        "bypasses without an \"outbound\", and route.default_mark is 0: with "
+                        "auto_route the connections that it makes would be captured"});
+  }
+}
+
 }  // namespace
 
 void check_kept_out(Problems& problems, const Config& config) {
   check_numbers(problems, config);
+  const bool bypasses = std::ranges::any_of(
+      config.route.rules, [](const RouteRule& rule) { return rule.action == Action::bypass; });
+  const bool captures = std::ranges::any_of(
+      config.inbounds, [](const TunInbound& tun) { return tun.auto_route.enabled; });
+  if (captures && !config.route.default_mark) check_bypasses(problems, config);
   for (std::size_t n = 0; n < config.inbounds.size(); ++n) {
     const AutoRoute& wanted = config.inbounds[n].auto_route;
     if (!wanted.enabled) continue;
@@ -270,7 +295,7 @@ void check_kept_out(Problems& problems, const Config& config) {
       problems.push_back({inbound + "auto_redirect_input_mark",
                           "must be in the bits of auto_redirect_mark_mask, and not 0"});
     }
-    check_answers(problems, inbound, wanted);
+    check_answers(problems, inbound, config.inbounds[n], bypasses);
     for (std::size_t i = 0; i < config.outbounds.size(); ++i) {
       const Outbound& outbound = config.outbounds[i];
       // Whoever opens no sockets needs no mark.

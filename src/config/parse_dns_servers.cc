@@ -98,8 +98,16 @@ constexpr std::array<Field<DnsTls>, 1> kTlsFields{{
 
 void read_headers(const Reader& reader, DnsHttps& out) {
   if (!reader.is_object()) return;
+  // What says how long the question is, and what HTTP/2 has no use for (RFC 9113, 8.2.2).
+  constexpr std::array<std::string_view, 5> kOurs{"connection", "content-length", "keep-alive",
+                                                  "transfer-encoding", "upgrade"};
   for (const auto& [name, value] : reader.value().items()) {
-    read(reader.member(name), out.headers[rule::lower(name)]);
+    const std::string lower = rule::lower(name);
+    if (std::ranges::find(kOurs, lower) != kOurs.end()) {
+      reader.member(name).complain("cannot be chosen");
+    } else {
+      read(reader.member(name), out.headers[lower]);
+    }
   }
 }
 

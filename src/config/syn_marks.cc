@@ -19,6 +19,18 @@ std::uint32_t spread(std::uint32_t number, std::uint32_t mask) {
   return value;
 }
 
+/// The other way round.
+std::uint32_t gather(std::uint32_t value, std::uint32_t mask) {
+  std::uint32_t number = 0;
+  std::uint32_t next = 1;
+  for (std::uint32_t bit = 1; bit != 0; bit <<= 1U) {
+    if ((mask & bit) == 0) continue;
+    if ((value & bit) != 0) number |= next;
+    next <<= 1U;
+  }
+  return number;
+}
+
 /// Gives each value once.
 class Values {
  public:
@@ -33,6 +45,7 @@ class Values {
     while (!is_free(Mark{spread(number_, mask_)})) ++number_;
     return keep(Mark{spread(number_, mask_)});
   }
+  void begin_behind(Mark mark) { number_ = gather(mark.value(), mask_) + 1; }
 
  private:
   bool is_free(Mark mark) const { return mark && std::ranges::find(taken_, mark) == taken_.end(); }
@@ -52,7 +65,9 @@ SynMarks syn_marks(const Marks& marks) {
   Values values(marks.mask);
   SynMarks syn;
   syn.let_in = values.take(marks.input);
-  syn.reset = values.take(marks.reset);
+  syn.reset = values.take(marks.reset.value_or(kResetMark));
+  // The others are beside these, and not the small numbers that everybody chooses.
+  values.begin_behind(syn.reset);
   syn.leave = values.take(marks.output.value_or(Mark{}));
   syn.network = values.next();
   syn.host = values.next();

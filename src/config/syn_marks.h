@@ -18,8 +18,8 @@ struct SynMarks {
 /// Bits that a mask must have for them.
 inline constexpr int kSynMarkBits = 3;
 
-/// Those that are named are as they are named, the others are the lowest values of the mask that
-/// are left. Requires: kSynMarkBits in the mask.
+/// Those that are named are as they are named, the others are the next values of the mask that are
+/// left. Requires: kSynMarkBits in the mask.
 SynMarks syn_marks(const Marks& marks);
 
 }  // namespace hairpin::config

@@ -269,13 +269,13 @@ Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
   if (!carries(*generation, decision, flow)) {
     co_return Approach{refusal(*generation, decision)};
   }
-  note_bypass(*generation, decision, flow, asked);
   const bool bypassed = decision.action == config::Action::bypass && flow.destination == asked;
-  if (bypassed && may_bypass) {
-    co_return Approach{SynAnswer::bypass};
-  }
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
-  if (through->tracks_connections()) co_return Approach{SynAnswer::let_in};
+  if (!(bypassed && may_bypass) && through->tracks_connections()) {
+    co_return Approach{SynAnswer::let_in};
+  }
+  note_bypass(*generation, decision, flow, asked);
+  if (bypassed && may_bypass) co_return Approach{SynAnswer::bypass};
   auto server = co_await connect(flow, *through);
   if (!server) co_return Approach{answer_to(server.error()), true};
   co_return Approach{

@@ -1,17 +1,24 @@
 #include "dispatch/prepared.h"
 
-#include <algorithm>
-
 namespace hairpin::dispatch {
 
 // What is removed is destroyed, and so closed, after the lock is given back.
 
 PreparedConnections::List PreparedConnections::remove(const FlowKey& key) {
-  List removed;
   const auto found = by_key_.find(key);
-  if (found == by_key_.end()) return removed;
-  removed.splice(removed.end(), waiting_, found->second);
-  by_key_.erase(found);
+  return found == by_key_.end() ? List() : remove(found->second);
+}
+
+PreparedConnections::List PreparedConnections::remove(List::iterator which) {
+  const auto [first, last] = by_sequence_.equal_range(which->sequence);
+  for (auto it = first; it != last; ++it) {
+    if (it->second != which) continue;
+    by_sequence_.erase(it);
+    break;
+  }
+  by_key_.erase(which->key);
+  List removed;
+  removed.splice(removed.end(), waiting_, which);
   size_.store(by_key_.size(), std::memory_order_relaxed);
   return removed;
 }
@@ -23,6 +30,7 @@ std::size_t PreparedConnections::put(const FlowKey& key, Prepared prepared,
   replaced = remove(key);
   waiting_.push_back({key, std::move(prepared), Clock::now() + kPatience, sequence});
   by_key_.emplace(key, std::prev(waiting_.end()));
+  by_sequence_.emplace(sequence, std::prev(waiting_.end()));
   size_.store(by_key_.size(), std::memory_order_relaxed);
   return replaced.size();
 }
@@ -42,13 +50,17 @@ std::optional<Prepared> PreparedConnections::take(const FlowKey& key) {
 
 std::optional<Prepared> PreparedConnections::take(const FlowKey& key, std::uint32_t sequence) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::ranges::find_if(waiting_, [&](const Waiting& one) {
-    return one.sequence == sequence && one.key.client.address == key.client.address &&
-           one.key.destination == key.destination && one.key.inbound == key.inbound;
-  });
-  if (found == waiting_.end()) return std::nullopt;
-  List taken = remove(FlowKey(found->key));
-  return std::move(taken.front().prepared);
+  const auto [first, last] = by_sequence_.equal_range(sequence);
+  for (auto it = first; it != last; ++it) {
+    const FlowKey& other = it->second->key;
+    if (other.client.address != key.client.address || other.destination != key.destination ||
+        other.inbound != key.inbound) {
+      continue;
+    }
+    List taken = remove(it->second);
+    return std::move(taken.front().prepared);
+  }
+  return std::nullopt;
 }
 
 std::size_t PreparedConnections::sweep() {
@@ -56,10 +68,8 @@ std::size_t PreparedConnections::sweep() {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   while (!waiting_.empty() && waiting_.front().until <= now) {
-    by_key_.erase(waiting_.front().key);
-    old.splice(old.end(), waiting_, waiting_.begin());
+    old.splice(old.end(), remove(waiting_.begin()));
   }
-  size_.store(by_key_.size(), std::memory_order_relaxed);
   return old.size();
 }
 

@@ -59,8 +59,7 @@ class PreparedConnections {
   std::size_t put(const FlowKey& key, Prepared prepared, std::uint32_t sequence = 0);
   bool contains(const FlowKey& key) const;
   std::optional<Prepared> take(const FlowKey& key);
-  /// The same for a client that NAT has given another port: by the number of its SYN. Takes a time
-  /// that grows with the number of all.
+  /// The same for a client that NAT has given another port: by the number of its SYN.
   std::optional<Prepared> take(const FlowKey& key, std::uint32_t sequence);
   /// Closes those that have waited too long, and returns their number.
   std::size_t sweep();
@@ -74,11 +73,13 @@ class PreparedConnections {
   };
   using List = std::list<Waiting>;
   List remove(const FlowKey& key);  ///< Requires: the lock.
+  List remove(List::iterator which);
 
   const std::size_t limit_;
   mutable std::mutex mutex_;
   List waiting_;  ///< The oldest first.
   std::unordered_map<FlowKey, List::iterator, FlowKeyHash> by_key_;
+  std::unordered_multimap<std::uint32_t, List::iterator> by_sequence_;
   std::atomic<std::size_t> size_ = 0;
 };
 

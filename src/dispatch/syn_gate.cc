@@ -66,8 +66,15 @@ bool SynGate::take(const nat::Opening& opening, std::span<const std::byte> frame
     return true;
   }
   const std::uint64_t attempt = ++attempts_;
-  waiting_.emplace(key, Held{opening.sequence, attempt, {frame.begin(), frame.end()}});
-  dial(flow, attempt);
+  try {
+    waiting_.emplace(key, Held{opening.sequence, attempt, {frame.begin(), frame.end()}});
+    dial(flow, attempt);
+  } catch (const std::bad_alloc&) {
+    // One flow's loss: whoever reads for us shall go on reading.
+    waiting_.erase(key);
+    worker_.counters.add(Count::tcp_syn_dropped);
+    port_.forget(frame);
+  }
   return true;
 }
 
@@ -105,7 +112,6 @@ void SynGate::repeat(Held& held, const nat::Opening& opening, std::span<const st
 }
 
 void SynGate::dial(const Flow& flow, std::uint64_t attempt) {
-  ++dialling_;
   asio::co_spawn(worker_.executor(), serve(flow, attempt),
                  [this, key = FlowKey(flow)](const std::exception_ptr& failure) {
                    --dialling_;
@@ -116,6 +122,7 @@ void SynGate::dial(const Flow& flow, std::uint64_t attempt) {
                    }
                    std::rethrow_exception(failure);
                  });
+  ++dialling_;
 }
 
 Task<> SynGate::serve(Flow flow, std::uint64_t attempt) {

@@ -16,7 +16,7 @@ constexpr auto kRetryAfter = std::chrono::seconds(1);
 /// Destinations of one client that are remembered; a client that scans has many.
 constexpr std::size_t kMaxCourses = 256;
 /// Bytes that wait until it is known what they are.
-constexpr std::size_t kMaxHeld = std::size_t{64} * 1024;
+constexpr std::size_t kMaxHeld = std::size_t{64} * 1024 + HeldDatagram::kOverhead;
 /// Questions of all clients of a worker that are on their way to servers.
 constexpr std::size_t kMaxQuestions = 4096;
 /// No answer over UDP is longer, whatever a client says that it takes (RFC 6891, section 6.2.5).

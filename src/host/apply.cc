@@ -16,7 +16,7 @@ namespace {
 
 using platform::Rule;
 
-/// Elements of each family's set: some MiB of the kernel's memory.
+/// Of both families: some MiB of the kernel's memory.
 constexpr std::size_t kMostBypassed = 65536;
 
 /// Rules of ours without a table that is in use are left from a process that was killed. Anybody
@@ -95,6 +95,14 @@ bool same(const std::optional<nft::Table>& one, const std::optional<nft::Table>&
   return one && other ? same(*one, *other) : one.has_value() == other.has_value();
 }
 
+/// The wall: nobody's table, so any socket will do.
+Result<> load_wall(const std::optional<nft::Table>& wall) {
+  if (!wall) return {};
+  const auto loaded = nft::apply(*wall);
+  if (!loaded) return loaded.error();
+  return {};
+}
+
 }  // namespace
 
 Result<> Applied::add_rules(const std::vector<Rule>& rules) {
@@ -106,13 +114,6 @@ Result<> Applied::add_rules(const std::vector<Rule>& rules) {
       rules_.push_back(rule);
     }
   }
-  return {};
-}
-
-Result<> Applied::load_wall(const std::optional<nft::Table>& wall) {
-  if (!wall) return {};
-  const auto loaded = nft::apply(with_bypassed(*wall));  // nobody's table: any socket will do
-  if (!loaded) return loaded.error();
   return {};
 }
 
@@ -136,6 +137,7 @@ nft::Table Applied::with_bypassed(nft::Table table) const {
 }
 
 Result<> Applied::bypass(std::vector<nft::SetEndpoint> destinations) {
+  if (!plan_.bypasses) return {};
   std::ranges::sort(destinations);
   const auto repeated = std::ranges::unique(destinations);
   destinations.erase(repeated.begin(), repeated.end());
@@ -151,16 +153,14 @@ Result<> Applied::bypass(std::vector<nft::SetEndpoint> destinations) {
     return added;
   }
   bypassed_.insert(destinations.begin(), destinations.end());
-  if (!plan_.wall) return {};
-  return nft::add(Fd(), plan_.wall->name, kBypassSet, destinations);
+  return {};
 }
 
 Result<> Applied::forget_bypassed() {
   if (bypassed_.empty()) return {};
-  bypassed_.clear();
-  if (auto emptied = nft::empty(owner_, plan_.capture.name, kBypassSet); !emptied) return emptied;
-  if (!plan_.wall) return {};
-  return nft::empty(Fd(), plan_.wall->name, kBypassSet);
+  auto emptied = nft::empty(owner_, plan_.capture.name, kBypassSet);
+  if (emptied) bypassed_.clear();
+  return emptied;
 }
 
 Result<> Applied::set(const std::vector<Setting>& settings) {

@@ -26,8 +26,8 @@ class Applied {
   /// Puts back what somebody else has removed, and says how much that was.
   Result<std::size_t> repair();
 
-  /// The kernel leaves these alone from now on; flows that run stay where they are. Requires: the
-  /// plan `bypasses`.
+  /// The kernel leaves these alone from now on, if the plan `bypasses`; flows that run stay where
+  /// they are.
   Result<> bypass(std::vector<nft::SetEndpoint> destinations);
   /// All are captured again.
   Result<> forget_bypassed();
@@ -40,7 +40,6 @@ class Applied {
   friend Result<Applied> apply(Plan plan);
   Result<> add_rules(const std::vector<platform::Rule>& rules);
   Result<> load_tables(const Plan& plan);
-  Result<> load_wall(const std::optional<nft::Table>& wall);
   /// With what its sets of destinations have in the kernel.
   nft::Table with_bypassed(nft::Table table) const;
   Result<> set(const std::vector<Setting>& settings);

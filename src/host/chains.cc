@@ -50,13 +50,16 @@ enum class Place : std::uint8_t { local, forwarded };
 /// Rules that end in `leave` for whatever is not to be captured, and in `keep` for the rest.
 class Judgement {
  public:
+  /// `bypass`: what becomes of destinations that are in the kernel's sets of them; nothing: they
+  /// are not asked.
   Judgement(const Policy& policy, const Snapshot& host, Place place, Statement leave,
-            Statement keep)
+            Statement keep, std::optional<Statement> bypass = {})
       : wanted_(policy.wanted),
         host_(host),
         place_(place),
         leave_(std::move(leave)),
-        keep_(std::move(keep)) {}
+        keep_(std::move(keep)),
+        bypass_(std::move(bypass)) {}
 
   std::vector<nft::Rule> make() {
     addresses();
@@ -139,9 +142,10 @@ class Judgement {
   }
 
   void bypasses() {
-    if (!wanted_.bypasses) return;
+    if (!wanted_.bypasses || !bypass_) return;
     for (const Family family : kFamilies) {
-      leave({nft::MatchEndpointSet{family, std::string(kBypassSet) + suffix(family)}});
+      const nft::MatchEndpointSet known{family, std::string(kBypassSet) + suffix(family)};
+      rules_.push_back(rule({known, *bypass_}));
     }
   }
 
@@ -165,6 +169,7 @@ class Judgement {
   Place place_;
   Statement leave_;
   Statement keep_;
+  std::optional<Statement> bypass_;
   std::vector<nft::Rule> rules_;
 };
 
@@ -218,7 +223,9 @@ void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
   if (!wanted.route_exclude_address_set.empty()) {
     add_sets(table, sets(kExcludeSet, wanted.set_exclude_address));
   }
-  if (!wanted.bypasses) return;
+}
+
+void add_bypass_sets(nft::Table& table) {
   for (const Family family : kFamilies) {
     table.sets.push_back(
         {std::string(kBypassSet) + suffix(family), family, {}, nft::Set::Key::endpoints});
@@ -234,7 +241,7 @@ Mark left_mark(const Policy& policy) {
   return masked ? masked : Mark{marks.input.value() ^ marks.mask};
 }
 
-/// Of those that a rule has left alone when their SYN was queued: a wall must know them.
+/// Of those that a rule leaves alone: a wall knows them by it, whatever rules say later.
 Mark bypassed_mark(const Policy& policy) {
   const config::SynMarks syn = config::syn_marks(policy.wanted.marks);
   return syn.leave == left_mark(policy) ? syn.reset : syn.leave;
@@ -248,6 +255,7 @@ class Capture {
 
   std::vector<nft::Chain> make() {
     std::vector<nft::Chain> chains{leave(), take(), forwarded()};
+    if (wanted_.bypasses) chains.push_back(bypass());
     if (policy_.queue) chains.push_back(answered());
     if (by_mark(wanted_)) chains.push_back(local());
     if (!wanted_.redirect) return chains;
@@ -274,14 +282,25 @@ class Capture {
             {rule({nft::SetConnectionMark{left_mark(policy_), marks_.mask}})}};
   }
 
-  /// Marked before it is queued: with nobody there, it is captured undecided.
+  nft::Chain bypass() const {
+    return {"bypass",
+            std::nullopt,
+            0,
+            {rule({nft::SetConnectionMark{bypassed_mark(policy_), marks_.mask}})}};
+  }
+
+  /// Marked before it is queued: with nobody there, it is captured undecided. What conntrack does
+  /// not know (a lone SYN-ACK, a wrong sum) keeps no mark, and would come back for ever.
   nft::Chain take() const {
     nft::Chain chain{
         "take",
         std::nullopt,
         0,
         {rule({nft::SetConnectionMark{marks_.input, marks_.mask}}), rule(mark_packet())}};
-    if (policy_.queue) chain.rules.push_back(rule({nft::MatchSyn{}, *policy_.queue}));
+    if (policy_.queue) {
+      chain.rules.push_back(rule(
+          {nft::MatchConnectionMark{marks_.input, marks_.mask}, nft::MatchSyn{}, *policy_.queue}));
+    }
     return chain;
   }
 
@@ -302,12 +321,13 @@ class Capture {
     return chain;
   }
 
-  /// No other packet has both marks: what has a mark of its own is not captured.
+  /// Another mark on a repeated SYN of others is theirs: it is no new connection once its listener
+  /// has answered.
   void hear_answers(nft::Chain& chain) const {
     if (!policy_.queue) return;
     chain.rules.push_back(rule({nft::MatchMark{Mark{}, marks_.mask, Compare::not_equal},
                                 nft::MatchConnectionMark{marks_.input, marks_.mask},
-                                nft::MatchSyn{}, nft::Goto{"answered"}}));
+                                nft::MatchNew{}, nft::MatchSyn{}, nft::Goto{"answered"}}));
   }
 
   /// What is judged already.
@@ -335,8 +355,9 @@ class Capture {
     if (wanted_.redirect && !names_addresses(wanted_)) {
       append(chain.rules, of_known_networks(nft::Goto{"leave"}));
     }
-    append(chain.rules,
-           Judgement(policy_, host_, place, nft::Goto{"leave"}, nft::Goto{"take"}).make());
+    append(chain.rules, Judgement(policy_, host_, place, nft::Goto{"leave"}, nft::Goto{"take"},
+                                  nft::Goto{"bypass"})
+                            .make());
   }
 
   nft::Chain forwarded() const {
@@ -406,7 +427,7 @@ std::vector<nft::Chain> wall_chains(const Policy& policy, const Snapshot& host) 
   }
   // A port forward from outside.
   forward.rules.push_back(rule({nft::MatchTranslated{}, nft::Return{}}));
-  if (policy.queue && policy.wanted.bypasses) {
+  if (policy.wanted.bypasses) {
     const nft::MatchConnectionMark bypassed{bypassed_mark(policy), policy.wanted.marks.mask};
     output.rules.push_back(rule({bypassed, nft::Return{}}));
     forward.rules.push_back(rule({bypassed, nft::Return{}}));
@@ -446,6 +467,7 @@ nft::Table make_capture(const Policy& policy, const Snapshot& host,
   const config::AutoRoute& wanted = policy.wanted;
   const bool walled = wanted.strict && wanted.on_stop == config::OnStop::open;
   add_wanted_sets(table, wanted, prefixes);
+  if (wanted.bypasses) add_bypass_sets(table);
   if (wanted.redirect || walled) add_sets(table, sets("known", intervals_of(host.known)));
   table.chains = Capture(policy, host).make();
   if (wanted.gateway) {

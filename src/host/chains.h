@@ -35,7 +35,7 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
 std::vector<nft::Opening> make_openings(const Policy& policy, const Snapshot& host);
 
 /// Name of the sets of destinations that rules have found to be left alone, but for the digit of
-/// the family. In the tables of `make_capture` and `make_wall`, where `bypasses` is wanted.
+/// the family. In the table of `make_capture`, where `bypasses` is wanted.
 inline constexpr const char* kBypassSet = "bypassed";
 
 /// Never routed: multicast, broadcast, link-local (RFC 1112, RFC 3927, RFC 4291).

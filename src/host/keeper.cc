@@ -119,10 +119,11 @@ Result<> Keeper::bypass(std::size_t index, std::vector<nft::SetEndpoint> destina
 }
 
 Result<> Keeper::forget_bypassed() {
+  Result<> all;
   for (Applied& applied : applied_) {
-    if (auto done = applied.forget_bypassed(); !done) return done;
+    if (auto done = applied.forget_bypassed(); !done) all = std::move(done);
   }
-  return {};
+  return all;
 }
 
 void Keeper::remove() {

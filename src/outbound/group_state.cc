@@ -53,6 +53,8 @@ GroupState::GroupState(std::string tag, config::Group settings, const GroupState
     for (auto& current : current_) current = index_of(settings_.default_outbound);
   }
   if (before == nullptr) return;
+  // Another default counts for a selector that nobody has touched.
+  const bool stays = settings_.how != config::Group::How::selector || before->chosen_;
   for (std::size_t i = 0; i < before->members_.size(); ++i) {
     const std::size_t now = index_of(before->member(i));
     if (now == members_.size()) continue;
@@ -60,7 +62,9 @@ GroupState::GroupState(std::string tag, config::Group settings, const GroupState
     members_[now].failed = before->members_[i].failed.load();
     members_[now].retry_at = before->members_[i].retry_at.load();
     for (std::size_t n = 0; n < current_.size(); ++n) {
-      if (before->current_[n] == i) current_[n] = now;
+      if (!stays || before->current_[n] != i) continue;
+      current_[n] = now;
+      chosen_ = before->chosen_.load();
     }
   }
   const std::lock_guard lock(before->mutex_);
@@ -87,6 +91,7 @@ Result<> GroupState::select(const std::string& member) {
     return Error{"\"" + tag_ + "\" has no outbound \"" + member + "\"; it has" + names};
   }
   const auto index = static_cast<std::size_t>(found - settings_.outbounds.begin());
+  chosen_ = true;
   bool changed = false;
   for (auto& current : current_) changed = current.exchange(index) != index || changed;
   if (changed) {

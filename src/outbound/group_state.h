@@ -95,6 +95,7 @@ class GroupState {
   config::Group settings_;
   std::vector<Member> members_;
   std::array<std::atomic<std::size_t>, 2> current_{};  ///< By network.
+  std::atomic<bool> chosen_ = false;                   ///< By hand.
   std::atomic<Clock::rep> last_used_;
   std::atomic<bool> resting_ = false;
   std::atomic<bool> retired_ = false;

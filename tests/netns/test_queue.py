@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 
 from hostlab import HostTest
 from lab import DEAD4, OTHER4, TARGET4, TARGET6, main, wait_for
@@ -54,6 +55,11 @@ class Queue(HostTest):
         """Packets in all queues."""
         lines = self.lab.run("router", "cat", "/proc/net/netfilter/nfnetlink_queue").stdout.splitlines()
         return sum(int(line.split()[2]) for line in lines)
+
+    def queued(self):
+        """Packets that have ever been in a queue."""
+        lines = self.lab.run("router", "cat", "/proc/net/netfilter/nfnetlink_queue").stdout.splitlines()
+        return sum(int(line.split()[7]) for line in lines)
 
     def numbers(self):
         lines = self.lab.run("router", "cat", "/proc/net/netfilter/nfnetlink_queue").stdout.splitlines()
@@ -132,6 +138,35 @@ class Queue(HostTest):
                 self.assertEqual(sock.recv(10), b"hello")
         self.assertEqual(socks.requests, [4200] * 6)
         self.assertNotIn("tcp_unclaimed", hairpin.counters())
+
+    def test_what_conntrack_does_not_know_is_not_asked_about(self):
+        """It would keep no mark, and so be asked about for ever."""
+        self.nft("router", """table inet others {
+            chain before { type filter hook prerouting priority -301; tcp dport 4445 notrack; }
+            chain here { type filter hook output priority -301; tcp dport 4445 notrack; } }""")
+        self.start(DIRECT)
+        self.assertEqual(self.connect("client", OTHER4, 4444), "ECONNREFUSED")
+        before = self.queued()
+        self.assertGreater(before, 0)
+        for ns in SIDES:
+            self.connect(ns, OTHER4, 4445, timeout=0.3)
+            # An answer to nobody, and a SYN with a wrong sum.
+            for flags in (0x12, 0x02):
+                raw = self.lab.socket(ns, kind=socket.SOCK_RAW, protocol=socket.IPPROTO_TCP)
+                raw.sendto(struct.pack("!HHIIBBHHH", 999, 4446, 1, 1, 5 << 4, flags, 1000, 0, 0), (OTHER4, 0))
+        time.sleep(0.3)
+        # Of this host's own packets the kernel does not check sums.
+        self.assertLessEqual(self.queued() - before, 2)
+        self.assertEqual(self.waiting(), 0)
+
+    def test_a_repeated_syn_that_others_have_marked(self):
+        """Its listener has answered: it is not the answer to a question of ours."""
+        self.nft("router", """table inet others {
+            chain before { type filter hook prerouting priority -300; iifname "r0" tcp dport 4444 meta mark set 0x2025; }
+            chain lost { type filter hook postrouting priority 300; oifname "r0" tcp sport 4444 tcp flags syn,ack / syn,ack limit rate 1/minute burst 1 packets drop; } }""")
+        self.lab.listen(TARGET4, 4444)
+        self.start(DIRECT)
+        self.assertEqual(self.connect("client", TARGET4, 4444), "OK")
 
     def test_marks_of_others(self):
         self.lab.nginx()

@@ -342,6 +342,34 @@ TEST(Config, EachProblem) {
           {rule(R"("outbound": "out", "server": "x")"),
            "route.rules[0]: \"server\" needs action \"resolve\"\n"
            "route.rules[0].server: no DNS server has the tag \"x\"\n"},
+          {R"({"inbounds": {"type": "tun", "address": "172.18.0.1/30", "auto_route": true},
+               "outbounds": [{"type": "direct", "tag": "out", "routing_mark": 7}],
+               "route": {"default_mark": 0, "rules": [{"port": 80, "action": "bypass"}]}})",
+           "route.rules[0]: bypasses without an \"outbound\", and route.default_mark is 0: with "
+           "auto_route the connections that it makes would be captured\n"},
+          {R"({"inbounds": {"type": "tun", "address": "172.18.0.1/30", "auto_route": true,
+                            "auto_redirect_input_mark": 1, "auto_redirect_mark_mask": 3},
+               "outbounds": [{"type": "direct", "tag": "out", "routing_mark": 2}],
+               "route": {"rules": [{"port": 80, "action": "bypass", "outbound": "out"}]}})",
+           "inbounds[0].auto_redirect_mark_mask: needs 3 bits for rules that bypass\n"},
+          {rule(R"("action": "bypass", "outbound": "nowhere")"),
+           "route.rules[0].outbound: no outbound has the tag \"nowhere\"\n"},
+          {rule(R"("action": "bypass", "override_port": 1)"),
+           "route.rules[0]: \"override_port\" needs action \"route\" or \"route-options\"\n"},
+          {dns(R"("servers": [{"type": "https", "server": "192.0.2.1",
+                              "headers": {"Content-Length": "5"}}])"),
+           "dns.servers[0].headers.Content-Length: cannot be chosen\n"},
+          // Two ways through one outbound: the second one needs the name.
+          {dns(R"("servers": [{"type": "udp", "tag": "a", "server": "192.0.2.1", "detour": "g"}])",
+               R"({"type": "selector", "tag": "g", "outbounds": ["one", "two"]},
+                  {"type": "socks", "tag": "one", "server": "192.0.2.7", "server_port": 1,
+                   "detour": "d"},
+                  {"type": "socks", "tag": "two", "server": "two.example", "server_port": 1,
+                   "detour": "d"},
+                  {"type": "direct", "tag": "d", "domain_resolver": "a"})"),
+           "dns.servers[0].detour: leads through outbound \"two\", whose server's address would be "
+           "asked of this DNS server itself; give that outbound an address, or a "
+           "\"domain_resolver\" that is reached another way\n"},
           {dns(R"("servers": [{"tag": "a"}])"),
            "dns.servers[0]: \"type\" is missing: \"udp\", \"tcp\", \"tls\", \"https\", \"local\", "
            "\"hosts\" or \"fakeip\"\n"},
