@@ -52,7 +52,10 @@ class Faults(LabTest):
             self.assertEqual(failed.exception.errno, errno.EHOSTUNREACH)
         self.assertLess(time.monotonic() - start, seconds)
         hairpin.wait_log(rf"warning tcp {CLIENT4}:\d+ -> {TARGET4}:4242 via proxy failed: .*{cause}")
-        self.assertEqual(len([l for l in hairpin.log().splitlines() if ":4242" in l]), 1)
+        # Once for each attempt. On a busy machine the kernel may still hold the client's socket when the ICMP error
+        # arrives, and asks again at once.
+        told = len([l for l in hairpin.log().splitlines() if ":4242" in l])
+        self.assertIn(told, (1, 2) if outcome is OSError else (1,))
         other.sendall(b"GET / HTTP/1.0\r\n\r\n")
         self.assertIn(b"200 OK", other.recv(1000))
 
