@@ -372,7 +372,7 @@ class Bytes(LabTest):
         counters = hairpin.counters()
         self.assertEqual(counters["tcp_opened"], 1000)
         # Nothing leaks: what is left over are idle pipes, which are kept.
-        self.assertLessEqual(hairpin.descriptors(), before + 2 * 64)
+        wait_for(lambda: hairpin.descriptors() <= before + 2 * 64, "descriptors to be closed")
 
     def test_server_speaks_first_behind_the_proxys_answer(self):
         """The proxy's answer and the target's first bytes in one segment."""
