@@ -70,10 +70,6 @@ std::uint32_t key_size(const Set& set) {
   return set.key == Set::Key::addresses ? address : address + 8;  // each part fills a register
 }
 
-std::string set_name(const std::string& set, Family family) {
-  return set + (family == Family::v4 ? "4" : "6");
-}
-
 void put_set(Batch& batch, const Table& table, const Set& set, std::uint32_t id) {
   const SetPtr object(nftnl_set_alloc());
   nftnl_set_set_str(object.get(), NFTNL_SET_TABLE, table.name.c_str());
@@ -102,8 +98,16 @@ std::span<const std::uint8_t> bytes_of(const IpAddr& address) {
   return {address.bytes().data(), address.size()};
 }
 
+/// An interval is two elements: its first address, and the first one behind it, which an interval
+/// up to the last address of all does not have.
+void put_element(nlmsghdr* message, const Interval& interval) {
+  put_key(message, bytes_of(interval.first), 0);
+  const auto behind = next(interval.last);
+  if (behind) put_key(message, bytes_of(*behind), NFT_SET_ELEM_INTERVAL_END);
+}
+
 /// As the registers hold it: what does not fill one is followed by zeros.
-void put_endpoint(nlmsghdr* message, const SetEndpoint& element) {
+void put_element(nlmsghdr* message, const SetEndpoint& element) {
   std::array<std::uint8_t, 24> key{};
   const auto address = bytes_of(element.endpoint.address);
   auto at = std::ranges::copy(address, key.begin()).out;
@@ -114,41 +118,32 @@ void put_endpoint(nlmsghdr* message, const SetEndpoint& element) {
   put_key(message, std::span(key).first(address.size() + 8), 0);
 }
 
-/// An interval is two elements: its first address, and the first one behind it, which an interval
-/// up to the last address of all does not have.
-void put_elements(Batch& batch, const std::string& table, const Set& set) {
-  constexpr std::size_t kAtOnce = 500;  // 80 bytes at most each: less than an attribute may have
-  const std::vector<Interval>& intervals = set.elements;
-  for (std::size_t begin = 0; begin < intervals.size(); begin += kAtOnce) {
-    nlmsghdr* message = batch.begin(
-        NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-        "nftables: elements of set " + set.name + " from " + intervals[begin].text() + " on");
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
-    nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
-    const std::size_t end = std::min(intervals.size(), begin + kAtOnce);
-    for (std::size_t i = begin; i < end; ++i) {
-      put_key(message, bytes_of(intervals[i].first), 0);
-      const auto behind = next(intervals[i].last);
-      if (behind) put_key(message, bytes_of(*behind), NFT_SET_ELEM_INTERVAL_END);
-    }
-    mnl_attr_nest_end(message, list);
-    batch.end();
-  }
+std::string text_of(const Interval& interval) {
+  return interval.text();
+}
+std::string text_of(const SetEndpoint& element) {
+  return element.endpoint.text();
 }
 
-void put_endpoints(Batch& batch, const std::string& table, const Set& set) {
-  constexpr std::size_t kAtOnce = 1000;  // of some 50 bytes: less than an attribute may have
-  const std::vector<SetEndpoint>& all = set.endpoints;
-  for (std::size_t begin = 0; begin < all.size(); begin += kAtOnce) {
-    nlmsghdr* message =
-        batch.begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE, "nftables: elements of set " + set.name);
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.name.c_str());
+nlmsghdr* begin_elements(Batch& batch, std::uint16_t type, std::uint16_t flags,
+                         const std::string& table, const std::string& set, std::string about) {
+  nlmsghdr* message = batch.begin(type, flags, std::move(about));
+  mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+  mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, set.c_str());
+  return message;
+}
+
+template <class Element>
+void put_elements(Batch& batch, const std::string& table, const std::string& set,
+                  const std::vector<Element>& elements) {
+  constexpr std::size_t kAtOnce = 500;  // 80 bytes at most each: less than an attribute may have
+  for (std::size_t begin = 0; begin < elements.size(); begin += kAtOnce) {
+    nlmsghdr* message = begin_elements(
+        batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, table, set,
+        "nftables: elements of set " + set + " from " + text_of(elements[begin]) + " on");
     nlattr* list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
-    for (std::size_t i = begin; i < std::min(all.size(), begin + kAtOnce); ++i) {
-      put_endpoint(message, all[i]);
-    }
+    const std::size_t end = std::min(elements.size(), begin + kAtOnce);
+    for (std::size_t i = begin; i < end; ++i) put_element(message, elements[i]);
     mnl_attr_nest_end(message, list);
     batch.end();
   }
@@ -204,8 +199,8 @@ Result<> replace(const Fd& owner, const Table& table) {
   std::uint32_t id = 1;
   for (const Set& set : table.sets) {
     put_set(batch, table, set, id++);
-    put_elements(batch, table.name, set);
-    put_endpoints(batch, table.name, set);
+    put_elements(batch, table.name, set.name, set.elements);
+    put_elements(batch, table.name, set.name, set.endpoints);
   }
   // Regular chains first: rules may go to them.
   for (const bool regular : {true, false}) {
@@ -220,26 +215,17 @@ Result<> replace(const Fd& owner, const Table& table) {
   return batch.commit(owner);
 }
 
-Result<> add(const Fd& owner, const std::string& table, const std::string& set,
-             const std::vector<SetEndpoint>& endpoints) {
+Result<> add(const Fd& owner, const std::string& table, const std::vector<Set>& sets) {
   Batch batch;
-  for (const Family family : {Family::v4, Family::v6}) {
-    Set some{set_name(set, family), family};
-    std::ranges::copy_if(
-        endpoints, std::back_inserter(some.endpoints),
-        [family](const SetEndpoint& one) { return one.endpoint.address.family() == family; });
-    put_endpoints(batch, table, some);
-  }
+  for (const Set& set : sets) put_elements(batch, table, set.name, set.endpoints);
   return batch.commit(owner);
 }
 
-Result<> empty(const Fd& owner, const std::string& table, const std::string& set) {
+Result<> empty(const Fd& owner, const std::string& table, const std::vector<Set>& sets) {
   Batch batch;
-  for (const Family family : {Family::v4, Family::v6}) {
-    const std::string name = set_name(set, family);
-    nlmsghdr* message = batch.begin(NFT_MSG_DELSETELEM, 0, "nftables: empty set " + name);
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table.c_str());
-    mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, name.c_str());
+  for (const Set& set : sets) {
+    begin_elements(batch, NFT_MSG_DELSETELEM, 0, table, set.name,
+                   "nftables: empty set " + set.name);
     batch.end();
   }
   return batch.commit(owner);

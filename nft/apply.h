@@ -23,13 +23,12 @@ Result<Fd> apply(const Table& table);
 /// The same through a socket that `apply` has returned, which goes on owning the table.
 Result<> replace(const Fd& owner, const Table& table);
 
-/// Adds endpoints to a table's sets of them, each to the one of its family: `set4`, or `set6`. What
-/// is there already is no error.
-Result<> add(const Fd& owner, const std::string& table, const std::string& set,
-             const std::vector<SetEndpoint>& endpoints);
+/// Adds the endpoints of `sets` to a table's sets of the same names. What is there already is no
+/// error.
+Result<> add(const Fd& owner, const std::string& table, const std::vector<Set>& sets);
 
-/// Empties both sets.
-Result<> empty(const Fd& owner, const std::string& table, const std::string& set);
+/// Takes all elements out of a table's sets of these names.
+Result<> empty(const Fd& owner, const std::string& table, const std::vector<Set>& sets);
 
 /// How this kernel can be told to queue packets; nothing: in no way. Tried out in a table of its
 /// own that is gone afterwards.

@@ -256,12 +256,7 @@ void check_action(const Reader& reader, const RouteRule& rule) {
 }  // namespace
 
 void read(const Reader& reader, RouteRule& rule) {
-  const std::size_t before = reader.problems().size();
-  const auto fields = rule_fields(reader, RuleContext::flow, rule.rule);
-  read_parts(reader, Part<rule::Rule>{fields, rule.rule}, Part<RouteRule>{kActionFields, rule});
-  read_inner_rules(reader, RuleContext::flow, rule.rule);
-  if (reader.problems().size() != before) return;
-  check_action(reader, rule);
+  read_rule(reader, RuleContext::flow, rule, kActionFields, check_action);
 }
 
 namespace {

@@ -122,11 +122,7 @@ void check_action(const Reader& reader, const DnsRule& rule) {
 }  // namespace
 
 void read(const Reader& reader, DnsRule& rule) {
-  const std::size_t before = reader.problems().size();
-  const auto fields = rule_fields(reader, RuleContext::question, rule.rule);
-  read_parts(reader, Part<rule::Rule>{fields, rule.rule}, Part<DnsRule>{kRuleFields, rule});
-  read_inner_rules(reader, RuleContext::question, rule.rule);
-  if (reader.problems().size() == before) check_action(reader, rule);
+  read_rule(reader, RuleContext::question, rule, kRuleFields, check_action);
 }
 
 void list_dns_rule_fields(std::vector<FieldInfo>& all) {

@@ -9,9 +9,6 @@ namespace hairpin::dispatch {
 
 namespace {
 
-/// A name of a flow that waits for its addresses.
-constexpr auto kResolvePatience = std::chrono::seconds(10);
-
 const char* text(relay::Ending ending) {
   switch (ending) {
     case relay::Ending::closed:

@@ -26,6 +26,9 @@
 
 namespace hairpin::dispatch {
 
+/// How long a flow waits for the addresses of its name.
+inline constexpr auto kResolvePatience = std::chrono::seconds(10);
+
 /// What flows are decided by: shared by all workers, and never changed.
 struct Policy {
   /// `epoch` is of dns::Store::configure. `before`: what there was; null: nothing.

@@ -21,8 +21,6 @@ constexpr std::size_t kMaxHeld = std::size_t{64} * 1024 + HeldDatagram::kOverhea
 constexpr std::size_t kMaxQuestions = 4096;
 /// No answer over UDP is longer, whatever a client says that it takes (RFC 6891, section 6.2.5).
 constexpr std::size_t kMaxAnswer = 4096;
-/// A name of a flow that waits for its addresses.
-constexpr auto kResolvePatience = std::chrono::seconds(10);
 
 }  // namespace
 

@@ -126,12 +126,9 @@ Result<> Applied::load_tables(const Plan& plan) {
 }
 
 nft::Table Applied::with_bypassed(nft::Table table) const {
-  for (nft::Set& set : table.sets) {
-    if (set.key != nft::Set::Key::endpoints) continue;
-    std::ranges::copy_if(bypassed_, std::back_inserter(set.endpoints),
-                         [&set](const nft::SetEndpoint& one) {
-                           return one.endpoint.address.family() == set.family;
-                         });
+  for (nft::Set& full : bypass_sets({bypassed_.begin(), bypassed_.end()})) {
+    const auto empty = std::ranges::find(table.sets, full.name, &nft::Set::name);
+    if (empty != table.sets.end()) *empty = std::move(full);
   }
   return table;
 }
@@ -149,7 +146,7 @@ Result<> Applied::bypass(std::vector<nft::SetEndpoint> destinations) {
               bypassed_.size());
     if (auto emptied = forget_bypassed(); !emptied) return emptied;
   }
-  if (auto added = nft::add(owner_, plan_.capture.name, kBypassSet, destinations); !added) {
+  if (auto added = nft::add(owner_, plan_.capture.name, bypass_sets(destinations)); !added) {
     return added;
   }
   bypassed_.insert(destinations.begin(), destinations.end());
@@ -158,7 +155,7 @@ Result<> Applied::bypass(std::vector<nft::SetEndpoint> destinations) {
 
 Result<> Applied::forget_bypassed() {
   if (bypassed_.empty()) return {};
-  auto emptied = nft::empty(owner_, plan_.capture.name, kBypassSet);
+  auto emptied = nft::empty(owner_, plan_.capture.name, bypass_sets({}));
   if (emptied) bypassed_.clear();
   return emptied;
 }

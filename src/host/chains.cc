@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "config/syn_marks.h"
+#include "host/judgement.h"
 
 namespace hairpin::host {
 
@@ -17,20 +18,13 @@ constexpr int kMangle = -150;
 constexpr int kBehindDestinationNat = -99;  // Docker's and others' port forwards first
 constexpr int kOutputNat = -100;
 constexpr int kFilter = 0;
-const std::string kIncludeSet = "route_address_set";
-const std::string kExcludeSet = "route_exclude_address_set";
 constexpr const char* kThisHost = "lo";
-constexpr std::array<Family, 2> kFamilies{Family::v4, Family::v6};
 
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint16_t kDhcpClient = 68;
 constexpr std::uint16_t kDhcpServer = 67;
 constexpr std::uint16_t kDhcp6Client = 546;
 constexpr std::uint16_t kDhcp6Server = 547;
-
-std::string suffix(Family family) {
-  return family == Family::v4 ? "4" : "6";
-}
 
 void append(std::vector<nft::Rule>& to, std::vector<nft::Rule> rules) {
   std::ranges::move(rules, std::back_inserter(to));
@@ -39,139 +33,6 @@ void append(std::vector<nft::Rule>& to, std::vector<nft::Rule> rules) {
 nft::Rule rule(std::vector<Statement> statements) {
   return {std::move(statements)};
 }
-
-bool wants_all(const config::AutoRoute& wanted) {
-  return wanted.route_address.empty() && wanted.route_exclude_address.empty();
-}
-
-/// What is judged: this host's own connections, or those of others.
-enum class Place : std::uint8_t { local, forwarded };
-
-/// Rules that end in `leave` for whatever is not to be captured, and in `keep` for the rest.
-class Judgement {
- public:
-  /// `bypass`: what becomes of destinations that are in the kernel's sets of them; nothing: they
-  /// are not asked.
-  Judgement(const Policy& policy, const Snapshot& host, Place place, Statement leave,
-            Statement keep, std::optional<Statement> bypass = {})
-      : wanted_(policy.wanted),
-        host_(host),
-        place_(place),
-        leave_(std::move(leave)),
-        keep_(std::move(keep)),
-        bypass_(std::move(bypass)) {}
-
-  std::vector<nft::Rule> make() {
-    addresses();
-    bypasses();
-    if (place_ == Place::local) {
-      this_host();
-      users();
-      groups();
-    } else {
-      interfaces();
-      macs();
-      rules_.push_back({{keep_}});
-    }
-    return std::move(rules_);
-  }
-
- private:
-  void leave(std::vector<Statement> conditions) {
-    conditions.push_back(leave_);
-    rules_.push_back({std::move(conditions)});
-  }
-
-  /// What matches none of `included` is left out. A condition that cannot be asked of a packet does
-  /// not hold, negated or not: see groups().
-  template <class T, class Match>
-  void leave_others(const std::vector<T>& included, Match match) {
-    if (included.empty()) return;
-    std::vector<Statement> none;
-    for (const T& one : included) none.emplace_back(match(one));
-    leave(std::move(none));
-  }
-
-  void interfaces() {
-    for (const std::string& name : wanted_.exclude_interface) {
-      leave({nft::MatchInputInterface{name}});
-    }
-    leave_others(wanted_.include_interface, [](const std::string& name) {
-      return nft::MatchInputInterface{name, Compare::not_equal};
-    });
-  }
-
-  void macs() {
-    for (const auto& mac : wanted_.exclude_mac) leave({nft::MatchEtherSource{mac}});
-    leave_others(wanted_.include_mac, [](const config::MacAddress& mac) {
-      return nft::MatchEtherSource{mac, Compare::not_equal};
-    });
-  }
-
-  void this_host() {
-    const auto lists = [](const std::vector<std::string>& names) {
-      return std::ranges::find(names, kThisHost) != names.end();
-    };
-    const bool unnamed = !wanted_.include_interface.empty() && !lists(wanted_.include_interface);
-    if (lists(wanted_.exclude_interface) || unnamed) leave({});
-  }
-
-  void users() {
-    for (const UidRange& range : wanted_.exclude_uid) leave({nft::MatchUser{range}});
-    leave_others(wanted_.include_uid,
-                 [](const UidRange& range) { return nft::MatchUser{range, Compare::not_equal}; });
-  }
-
-  nft::MatchControlGroup group(const std::string& path) const {
-    const auto found = host_.groups.find(path);
-    return {path, found == host_.groups.end() ? 0 : found->second, Compare::equal};
-  }
-
-  /// A process that is less deep in the hierarchy than a group has none there to be compared: what
-  /// is included is picked, not what is not left out.
-  void groups() {
-    for (const std::string& path : wanted_.exclude_cgroup) leave({group(path)});
-    for (const std::string& path : wanted_.include_cgroup) {
-      rules_.push_back({{group(path), keep_}});
-    }
-    if (wanted_.include_cgroup.empty()) {
-      rules_.push_back({{keep_}});
-    } else {
-      leave({});
-    }
-  }
-
-  void bypasses() {
-    if (!wanted_.bypasses || !bypass_) return;
-    for (const Family family : kFamilies) {
-      const nft::MatchEndpointSet known{family, std::string(kBypassSet) + suffix(family)};
-      rules_.push_back(rule({known, *bypass_}));
-    }
-  }
-
-  void addresses() {
-    for (const Family family : kFamilies) {
-      if (wants_all(wanted_)) break;
-      leave({nft::MatchDestinationSet{family, "captured" + suffix(family), Compare::not_equal}});
-    }
-    for (const Family family : kFamilies) {
-      if (!wanted_.route_address_set.empty()) {
-        leave({nft::MatchDestinationSet{family, kIncludeSet + suffix(family), Compare::not_equal}});
-      }
-      if (!wanted_.route_exclude_address_set.empty()) {
-        leave({nft::MatchDestinationSet{family, kExcludeSet + suffix(family)}});
-      }
-    }
-  }
-
-  const config::AutoRoute& wanted_;
-  const Snapshot& host_;
-  Place place_;
-  Statement leave_;
-  Statement keep_;
-  std::optional<Statement> bypass_;
-  std::vector<nft::Rule> rules_;
-};
 
 /// What concerns only this host and its neighbours, whoever asks: rules that end in `verdict`.
 std::vector<nft::Rule> of_this_link(const Statement& verdict) {
@@ -200,36 +61,8 @@ std::vector<nft::Rule> of_known_networks(const Statement& verdict) {
   return rules;
 }
 
-std::vector<nft::Set> sets(const std::string& name, const std::vector<Interval>& intervals) {
-  std::vector<nft::Set> both;
-  for (const Family family : kFamilies) {
-    nft::Set set{name + suffix(family), family};
-    std::ranges::copy_if(intervals, std::back_inserter(set.elements),
-                         [family](const Interval& one) { return one.first.family() == family; });
-    both.push_back(std::move(set));
-  }
-  return both;
-}
-
 void add_sets(nft::Table& table, std::vector<nft::Set> more) {
   std::ranges::move(more, std::back_inserter(table.sets));
-}
-
-/// The sets that a Judgement asks.
-void add_wanted_sets(nft::Table& table, const config::AutoRoute& wanted,
-                     const std::vector<Prefix>& prefixes) {
-  if (!wants_all(wanted)) add_sets(table, sets("captured", intervals_of(prefixes)));
-  if (!wanted.route_address_set.empty()) add_sets(table, sets(kIncludeSet, wanted.set_address));
-  if (!wanted.route_exclude_address_set.empty()) {
-    add_sets(table, sets(kExcludeSet, wanted.set_exclude_address));
-  }
-}
-
-void add_bypass_sets(nft::Table& table) {
-  for (const Family family : kFamilies) {
-    table.sets.push_back(
-        {std::string(kBypassSet) + suffix(family), family, {}, nft::Set::Key::endpoints});
-  }
 }
 
 /// Of connections that are not captured.
@@ -355,9 +188,14 @@ class Capture {
     if (wanted_.redirect && !names_addresses(wanted_)) {
       append(chain.rules, of_known_networks(nft::Goto{"leave"}));
     }
-    append(chain.rules, Judgement(policy_, host_, place, nft::Goto{"leave"}, nft::Goto{"take"},
-                                  nft::Goto{"bypass"})
-                            .make());
+    if (wanted_.bypasses) {
+      for (const nft::Set& set : bypass_sets({})) {
+        chain.rules.push_back(
+            rule({nft::MatchEndpointSet{set.family, set.name}, nft::Goto{"bypass"}}));
+      }
+    }
+    append(chain.rules,
+           judge_by_wishes(policy_, host_, place, nft::Goto{"leave"}, nft::Goto{"take"}));
   }
 
   nft::Chain forwarded() const {
@@ -435,8 +273,8 @@ std::vector<nft::Chain> wall_chains(const Policy& policy, const Snapshot& host) 
   append(output.rules, of_known_networks(nft::Return{}));
   append(forward.rules, of_known_networks(nft::Return{}));
   const nft::Goto refuse{"refuse"};
-  append(output.rules, Judgement(policy, host, Place::local, nft::Return{}, refuse).make());
-  append(forward.rules, Judgement(policy, host, Place::forwarded, nft::Return{}, refuse).make());
+  append(output.rules, judge_by_wishes(policy, host, Place::local, nft::Return{}, refuse));
+  append(forward.rules, judge_by_wishes(policy, host, Place::forwarded, nft::Return{}, refuse));
   nft::Chain refusal{
       "refuse",
       std::nullopt,
@@ -456,6 +294,18 @@ const std::vector<Prefix>& here(Family family) {
   return family == Family::v4 ? v4 : v6;
 }
 
+std::vector<nft::Set> bypass_sets(const std::vector<nft::SetEndpoint>& endpoints) {
+  std::vector<nft::Set> both;
+  for (const Family family : kFamilies) {
+    nft::Set& set = both.emplace_back(
+        nft::Set{"bypassed" + suffix(family), family, {}, nft::Set::Key::endpoints});
+    std::ranges::copy_if(
+        endpoints, std::back_inserter(set.endpoints),
+        [family](const nft::SetEndpoint& one) { return one.endpoint.address.family() == family; });
+  }
+  return both;
+}
+
 bool carries(const Policy& policy, Family family) {
   return std::ranges::any_of(
       policy.addresses, [family](const IpAddr& address) { return address.family() == family; });
@@ -467,8 +317,8 @@ nft::Table make_capture(const Policy& policy, const Snapshot& host,
   const config::AutoRoute& wanted = policy.wanted;
   const bool walled = wanted.strict && wanted.on_stop == config::OnStop::open;
   add_wanted_sets(table, wanted, prefixes);
-  if (wanted.bypasses) add_bypass_sets(table);
-  if (wanted.redirect || walled) add_sets(table, sets("known", intervals_of(host.known)));
+  if (wanted.bypasses) add_sets(table, bypass_sets({}));
+  if (wanted.redirect || walled) add_sets(table, address_sets("known", intervals_of(host.known)));
   table.chains = Capture(policy, host).make();
   if (wanted.gateway) {
     table.chains.push_back(
@@ -483,7 +333,7 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
   if (policy.wanted.on_stop == config::OnStop::open) return std::nullopt;
   nft::Table table{wall_name(policy.interface), false};
   add_wanted_sets(table, policy.wanted, prefixes);
-  add_sets(table, sets("known", intervals_of(host.known)));
+  add_sets(table, address_sets("known", intervals_of(host.known)));
   table.chains = wall_chains(policy, host);
   return table;
 }

@@ -34,9 +34,9 @@ std::optional<nft::Table> make_wall(const Policy& policy, const Snapshot& host,
 /// through the interface already; for a gateway, what it forwards.
 std::vector<nft::Opening> make_openings(const Policy& policy, const Snapshot& host);
 
-/// Name of the sets of destinations that rules have found to be left alone, but for the digit of
-/// the family. In the table of `make_capture`, where `bypasses` is wanted.
-inline constexpr const char* kBypassSet = "bypassed";
+/// The sets of destinations that rules have found to be left alone, one of each family, in the
+/// table of `make_capture` where `bypasses` is wanted.
+std::vector<nft::Set> bypass_sets(const std::vector<nft::SetEndpoint>& endpoints);
 
 /// Never routed: multicast, broadcast, link-local (RFC 1112, RFC 3927, RFC 4291).
 const std::vector<Prefix>& here(Family family);
