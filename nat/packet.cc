@@ -77,6 +77,7 @@ Malformed Packet::parse6(std::span<std::byte> bytes) {
       const std::uint16_t offset_more = header_at<const Ip6FragmentHeader>(rest).offset_more;
       later_fragment_ = offset_more >> 3 != 0;
       fragment_ = later_fragment_ || (offset_more & 1) != 0;
+      fragment_offset_ = transport_offset_;
     } else if (protocol_ == kAuthentication) {
       size = (length + 2) * 4;  // RFC 4302, 2.2: the one header that counts in words of four
     } else {

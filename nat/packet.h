@@ -34,6 +34,8 @@ class Packet {
   /// True for all fragments of a datagram but the first: `transport()` is then no header.
   bool is_later_fragment() const { return later_fragment_; }
   bool is_fragment() const { return fragment_; }
+  /// The fragment header and what is behind it. Requires: IPv6, and is_fragment().
+  std::span<std::byte> fragment_header() const { return bytes_.subspan(fragment_offset_); }
   /// Where the field that holds `protocol()` stands: ICMPv6 parameter problems point at it.
   std::size_t protocol_offset() const { return protocol_offset_; }
   /// What stands behind the IP header and its extensions; may be shorter than any header.
@@ -55,6 +57,7 @@ class Packet {
   std::span<std::byte> bytes_;
   std::size_t transport_offset_ = 0;
   std::size_t protocol_offset_ = 0;
+  std::size_t fragment_offset_ = 0;
   Family family_ = Family::v4;
   std::uint8_t protocol_ = 0;
   bool fragment_ = false;

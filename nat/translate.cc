@@ -51,15 +51,18 @@ Translator::Translator(std::span<const IpAddr> own_addresses) {
   }
 }
 
-Verdict Translator::outer(std::span<std::byte> bytes, Packet& packet) const {
+Verdict judge(std::span<std::byte> bytes, Packet& packet) {
   if (Packet::parse(bytes, packet) != Malformed::none) return Verdict::drop_malformed;
   if (out_of_scope(packet.source()) || out_of_scope(packet.destination())) {
     return Verdict::drop_scope;
   }
   const std::uint8_t protocol = packet.protocol();
   if (protocol == (packet.family() == Family::v4 ? kIcmp4 : kIcmp6)) return classify_icmp(packet);
-  if (protocol != kTcp && protocol != kUdp) return Verdict::unreachable;
+  return protocol == kTcp || protocol == kUdp ? Verdict::forward : Verdict::unreachable;
+}
 
+Verdict Translator::outer(std::span<std::byte> bytes, Packet& packet) const {
+  if (const Verdict verdict = judge(bytes, packet); verdict != Verdict::forward) return verdict;
   const Mirror* applies = nullptr;
   for (const Mirror& mirror : mirrors_) {
     if (same(packet.source_bytes(), mirror.mirror) ||

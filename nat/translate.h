@@ -46,6 +46,10 @@ inline constexpr std::array<std::string_view, kVerdicts> kVerdictNames{
     "forwarded",     "echo_answered",  "protocol_refused", "dropped_malformed",
     "dropped_scope", "dropped_mirror", "dropped_icmp",     "dropped_unexpected"};
 
+/// What a packet is, for who does not turn it: Verdict::forward for what a listener may have.
+/// `packet` is set to the view of `bytes` unless malformed.
+Verdict judge(std::span<std::byte> bytes, Packet& packet);
+
 class Translator {
  public:
   /// One mirror for each address of this host that captured packets may come from. Of two whose

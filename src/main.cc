@@ -85,6 +85,11 @@ int check_words(const cli::Run& run) {
                  run.link->c_str());
     return app::kExitUsage;
   }
+  if (run.stack && !config::parse_stack_kind(*run.stack)) {
+    std::fprintf(stderr, "hairpin: --stack: expected system, userspace or mixed, got \"%s\"\n",
+                 run.stack->c_str());
+    return app::kExitUsage;
+  }
   return app::kExitOk;
 }
 
@@ -93,10 +98,9 @@ std::optional<config::Config> read_config(const cli::Run& run) {
   auto config = load(run.source);
   if (!config) return std::nullopt;
   if (run.log_level) config->log.level = *log::parse_level(*run.log_level);
-  if (run.link) {
-    for (config::TunInbound& inbound : config->inbounds) {
-      inbound.link = *config::parse_link_kind(*run.link);
-    }
+  for (config::TunInbound& inbound : config->inbounds) {
+    if (run.link) inbound.link = *config::parse_link_kind(*run.link);
+    if (run.stack) inbound.stack = *config::parse_stack_kind(*run.stack);
   }
   return config;
 }

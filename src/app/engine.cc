@@ -73,6 +73,7 @@ struct Engine::PerWorker {
     std::unique_ptr<stack::QueuePort> queue;
     std::unique_ptr<dispatch::SynGate> queue_gate;
     std::unique_ptr<dispatch::UdpAssociations> associations;
+    std::unique_ptr<dispatch::Admission> admission;
     std::vector<std::unique_ptr<dispatch::TcpListener>> tcp;
     std::vector<std::unique_ptr<dispatch::UdpListener>> udp;
   };
@@ -109,10 +110,12 @@ void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, s
   part.associations = std::make_unique<dispatch::UdpAssociations>(
       worker, dispatcher, source.capture, part.port->answers(),
       dispatch::UdpLimits{inbound.udp_nat_max, inbound.udp_timeout});
+  part.admission = std::make_unique<dispatch::Admission>(worker, dispatcher, source.capture,
+                                                         prepared, inbound.tcp_idle_timeout);
+  part.port->take_seat(*part.associations, *part.admission);
   const auto listen = [&](Fd& socket, dispatch::Arrival arrival) {
-    part.tcp.push_back(std::make_unique<dispatch::TcpListener>(worker, dispatcher, source.capture,
-                                                               prepared, std::move(socket), arrival,
-                                                               inbound.tcp_idle_timeout));
+    part.tcp.push_back(
+        std::make_unique<dispatch::TcpListener>(*part.admission, std::move(socket), arrival));
     part.tcp.back()->start();
   };
   for (stack::FamilyListeners& family : source.link.redirected) {
@@ -133,7 +136,7 @@ void Engine::PerWorker::change(const std::shared_ptr<const dispatch::Policy>& po
   dispatcher.change(policy);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const config::TunInbound& inbound = policy->config.inbounds[i];
-    for (auto& listener : parts[i].tcp) listener->set_idle(inbound.tcp_idle_timeout);
+    parts[i].admission->set_idle(inbound.tcp_idle_timeout);
     parts[i].associations->set_limits({inbound.udp_nat_max, inbound.udp_timeout});
   }
   if (updates) updates->restart();

@@ -39,6 +39,7 @@
 #include "platform/privileges.h"
 #include "platform/sockets.h"
 #include "stack/handover.h"
+#include "stack/listeners.h"
 
 namespace hairpin::app {
 
@@ -92,8 +93,9 @@ Result<stack::Link> set_up_namespace(const config::Config& config, unsigned work
   if (!link) return link;
   const auto index = platform::interface_index(link->name);
   if (!index) return index.error();
-  for (const stack::FamilyListeners& family : link->listeners) {
-    platform::Route route{everything(family.family), *index, platform::kMainTable};
+  for (const Family family : {Family::v4, Family::v6}) {
+    if (!stack::has_family(link->addresses, family)) continue;
+    platform::Route route{everything(family), *index, platform::kMainTable};
     // Pacing packets that do not leave this host only costs (platform/congestion.h). EINVAL:
     // the kernel has no such congestion control.
     route.congestion = "cubic";

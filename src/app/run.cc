@@ -472,7 +472,7 @@ int plan(const config::Config& asked) {
     std::printf("# %s%s\n", inbound.tag.empty() ? "tun" : inbound.tag.c_str(),
                 inbound.auto_route.enabled ? "" : ": auto_route is off");
     if (!inbound.auto_route.enabled) continue;
-    host::Policy policy{name,      stack::companions_of(inbound.link, name),
+    host::Policy policy{name,      stack::companions_of(inbound, name),
                         addresses, config::marks_of(config),
                         {},        inbound.auto_route};
     if (inbound.auto_route.redirect) {

@@ -27,11 +27,12 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
     const config::AutoRoute& to = b.auto_route;
     const bool same_marks = from.marks == to.marks;
     const bool same_judge = host::by_mark(from) == host::by_mark(to);
-    const std::array<std::pair<const char*, bool>, 13> fields{{
+    const std::array<std::pair<const char*, bool>, 14> fields{{
         {"interface_name", a.interface_name == b.interface_name},
         {"address", a.address == b.address},
         {"mtu", a.mtu == b.mtu},
         {"link", a.link == b.link},
+        {"stack", a.stack == b.stack},
         {"tcp_handshake", a.tcp_handshake == b.tcp_handshake},
         {"auto_route", from.enabled == to.enabled},
         {"auto_redirect", from.redirect == to.redirect},

@@ -59,6 +59,8 @@ void add_interface_options(po::options_description& options) {
                                 "of the interface (default 0: 65535)")(
       "link", named<std::string>("KIND"),
       "auto, veth or tun: how packets reach the kernel's stack (default auto)")(
+      "stack", named<std::string>("KIND"),
+      "system, userspace or mixed: whose TCP and UDP take what is captured (default system)")(
       "tcp-handshake", named<std::string>("WHEN"),
       "faithful or eager: when a client's handshake is answered (default faithful)")(
       "udp-timeout", named<std::string>("DURATION"), "of two-way UDP associations (default 5m)")(
@@ -151,6 +153,7 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("tun-name") != 0) tun["interface_name"] = given["tun-name"].as<std::string>();
   if (given.count("mtu") != 0) tun["mtu"] = given["mtu"].as<unsigned>();
   if (given.count("link") != 0) tun["link"] = given["link"].as<std::string>();
+  if (given.count("stack") != 0) tun["stack"] = given["stack"].as<std::string>();
   if (given.count("tcp-handshake") != 0) {
     tun["tcp_handshake"] = given["tcp-handshake"].as<std::string>();
   }
@@ -191,6 +194,7 @@ Result<Command> make_run(const CommandInfo& info, const po::variables_map& given
       return usage(info, std::string("--") + other + " cannot be combined with --config");
     }
     if (given.count("link") != 0) run.link = given["link"].as<std::string>();
+    if (given.count("stack") != 0) run.stack = given["stack"].as<std::string>();
     run.source.file = given["config"].as<std::string>();
     return Command(run);
   }

@@ -22,7 +22,8 @@ struct Source {
 struct Run {
   Source source;
   std::optional<std::string> log_level;
-  std::optional<std::string> link;  ///< Beside a file: of all its interfaces.
+  std::optional<std::string> link;   ///< Beside a file: of all its interfaces.
+  std::optional<std::string> stack;  ///< The same.
   std::string netns;                ///< A path or a process; empty: none.
 };
 struct Check {

@@ -40,6 +40,13 @@ enum class LinkKind : std::uint8_t {
   tun,        ///< Two TUN devices and the translator.
 };
 
+/// Whose TCP and UDP end what is captured.
+enum class StackKind : std::uint8_t {
+  system,     ///< The kernel's.
+  userspace,  ///< One of our own, for where the kernel's cannot be had. Needs a TUN.
+  mixed,      ///< TCP by the kernel, UDP by our own. Needs a TUN.
+};
+
 /// When a client's TCP handshake is answered.
 enum class Handshake : std::uint8_t {
   faithful,  ///< When the outbound is connected, where the client's first bytes do not matter.
@@ -105,6 +112,8 @@ struct AutoRoute {
 struct TunInbound {
   std::string tag;
   LinkKind link = LinkKind::automatic;
+  StackKind stack = StackKind::system;
+  bool stack_was_gvisor = false;  ///< So the file calls it, as other programs call theirs.
   std::string interface_name;                             ///< Empty: the kernel chooses.
   std::vector<Prefix> address;                            ///< Of the interface, host bits kept.
   unsigned mtu = 0;                                       ///< Bytes; 0 is kDefaultMtu.

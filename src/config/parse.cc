@@ -28,6 +28,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kProtocols = "tls, http, ssh, bittorrent, dns, quic, stun, dtls or ntp";
 constexpr std::string_view kHandshakes = "\"faithful\" or \"eager\"";
+constexpr std::string_view kStackKinds = "\"system\", \"userspace\" or \"mixed\"";
 constexpr std::string_view kLinkKinds = "\"auto\", \"veth\" or \"tun\"";
 
 // ---- log ----------------------------------------------------------------------------------------
@@ -55,8 +56,12 @@ void read_mtu(const Reader& reader, TunInbound& tun) {
   tun.mtu = static_cast<unsigned>(mtu);
 }
 
-void read_stack(const Reader& reader, TunInbound&) {
-  if (reader.value() != "system") reader.expected("\"system\"");
+void read_stack(const Reader& reader, TunInbound& tun) {
+  const auto* text = reader.value().get_ptr<const std::string*>();
+  const auto kind = text == nullptr ? std::nullopt : parse_stack_kind(*text);
+  if (!kind) return reader.expected(kStackKinds);
+  tun.stack = *kind;
+  tun.stack_was_gvisor = *text == "gvisor";
 }
 
 void read_link(const Reader& reader, TunInbound& tun) {
@@ -85,7 +90,7 @@ constexpr std::array<Field<TunInbound>, 11> kTunFields{{
     {"interface_name", kText, into<&TunInbound::interface_name>},
     {"address", kPrefixes, into<&TunInbound::address>},
     {"mtu", "0, or a number from 1280 to 65535", read_mtu},
-    {"stack", "\"system\"", read_stack},
+    {"stack", kStackKinds, read_stack},
     {"link", kLinkKinds, read_link},
     {"udp_timeout", kDuration, into<&TunInbound::udp_timeout>},
     {"udp_nat_max", "a number from 1 to 1000000", read_udp_nat_max},
@@ -105,6 +110,13 @@ std::optional<LinkKind> parse_link_kind(std::string_view text) {
   if (text == "auto") return LinkKind::automatic;
   if (text == "veth") return LinkKind::veth;
   if (text == "tun") return LinkKind::tun;
+  return std::nullopt;
+}
+
+std::optional<StackKind> parse_stack_kind(std::string_view text) {
+  if (text == "system") return StackKind::system;
+  if (text == "userspace" || text == "gvisor") return StackKind::userspace;
+  if (text == "mixed") return StackKind::mixed;
   return std::nullopt;
 }
 
@@ -131,6 +143,10 @@ void read(const Reader& reader, TunInbound& out) {
   const std::size_t before = reader.problems().size();
   read_object<TunInbound>(reader, tun_fields(), out);
   check_interface_name(reader, out.interface_name);
+  if (out.stack != StackKind::system && out.link == LinkKind::veth) {
+    reader.member("stack").complain(
+        "needs a TUN, but \"link\" is \"veth\": leave \"link\" out, or use \"system\"");
+  }
   check_auto_route(reader, out.auto_route);
   if (out.address.empty() && reader.problems().size() == before) {
     reader.complain(

@@ -81,26 +81,27 @@ void Dispatcher::change(std::shared_ptr<const Policy> policy) {
 /// A client that has been accepted. Its socket is watched from when somebody waits for it.
 class Dispatcher::Client {
  public:
-  Client(Worker& worker, Fd socket) : worker_(worker), socket_(std::move(socket)) {}
+  Client(Worker& worker, DetachedStream stream) : worker_(worker), detached_(std::move(stream)) {}
 
   /// Null after telling why not; the client is gone then.
-  Descriptor* watch(const Flow& flow) {
+  Stream* watch(const Flow& flow) {
     if (watched_) return &*watched_;
-    auto watched = worker_.watch(std::move(socket_));
-    if (watched) return &watched_.emplace(std::move(*watched));
+    auto watched = worker_.watch(std::move(detached_.socket));
+    if (watched) return &watched_.emplace(std::move(*watched), detached_.resets);
     worker_.counters.add(Count::tcp_no_descriptor);
     log::warn("{} refused: {}", flow.text(), watched.error().text());
     return nullptr;
   }
   void reset() {
-    const Fd socket = watched_ ? Fd(watched_->release()) : std::move(socket_);
-    if (socket) platform::reset_on_close(socket.get());
+    if (watched_) detached_.socket = Fd(watched_->socket.release());
+    detached_.reset_on_close();
+    detached_.socket.reset();
   }
 
  private:
   Worker& worker_;
-  Fd socket_;
-  std::optional<Descriptor> watched_;
+  DetachedStream detached_;
+  std::optional<Stream> watched_;
 };
 
 bool Dispatcher::is_loop(const Capture& capture, const Flow& flow) {
@@ -147,7 +148,7 @@ Task<Result<outbound::Connection>> Dispatcher::connect(const Flow& flow,
   co_return server;
 }
 
-void Dispatcher::relay(Descriptor client, outbound::Connection server, const Flow& flow,
+void Dispatcher::relay(Stream client, outbound::Connection server, const Flow& flow,
                        const std::string& through, Clock::duration idle) {
   worker_.counters.add(Count::tcp_opened);
   log::debug("{} via {} opened", flow.text(), through);
@@ -196,9 +197,9 @@ Task<Dispatcher::Walked> Dispatcher::walk(const Generation& generation, Client* 
     }
     if (rule.action != config::Action::sniff || !flow.protocol.empty()) continue;
     if (client != nullptr) {
-      Descriptor* watched = client->watch(flow);
+      Stream* watched = client->watch(flow);
       if (watched == nullptr) co_return Walked::refused;
-      co_await sniff_client(worker_, *watched, rule, flow);
+      co_await sniff_client(worker_, watched->socket, rule, flow);
     } else if (listens_to_client(rule, flow) && router.asks_content(flow, *decision.rule + 1)) {
       co_return Walked::unheard;
     }
@@ -225,15 +226,15 @@ bool Dispatcher::carries(const Generation& generation, const route::Decision& de
   return false;
 }
 
-Task<> Dispatcher::serve_tcp(Fd socket, Flow flow, Clock::duration idle) {
+Task<> Dispatcher::serve_tcp(DetachedStream stream, Flow flow, Clock::duration idle) {
   const auto generation = generation_;  // a change in the meantime is for others
   const Endpoint asked = flow.destination;
-  Client client(worker_, std::move(socket));
+  Client client(worker_, std::move(stream));
   route::Decision decision;
   const Walked walked = co_await walk(*generation, &client, flow, decision);
   if (walked != Walked::decided) co_return client.reset();
   if (decision.action == config::Action::hijack_dns) {
-    Descriptor* watched = client.watch(flow);
+    Stream* watched = client.watch(flow);
     if (watched == nullptr) co_return;
     co_return co_await serve_dns_stream(worker_, std::move(*watched), std::move(flow),
                                         generation->names);
@@ -243,7 +244,7 @@ Task<> Dispatcher::serve_tcp(Fd socket, Flow flow, Clock::duration idle) {
   const std::shared_ptr<outbound::Outbound> through = generation->outbound(decision);
   auto server = co_await connect(flow, *through);
   if (!server) co_return client.reset();
-  Descriptor* watched = client.watch(flow);
+  Stream* watched = client.watch(flow);
   if (watched == nullptr) co_return;
   relay(std::move(*watched), std::move(*server), flow, through->tag(), idle);
 }
@@ -280,9 +281,9 @@ Task<Approach> Dispatcher::approach(Flow flow, bool may_bypass) {
       Prepared{std::move(flow), through->tag(), outbound::detach(std::move(*server))}};
 }
 
-void Dispatcher::serve_prepared(Fd socket, Prepared prepared, Clock::duration idle) {
-  Client client(worker_, std::move(socket));
-  Descriptor* watched = client.watch(prepared.flow);
+void Dispatcher::serve_prepared(DetachedStream stream, Prepared prepared, Clock::duration idle) {
+  Client client(worker_, std::move(stream));
+  Stream* watched = client.watch(prepared.flow);
   if (watched == nullptr) return;
   auto server = outbound::attach(worker_, std::move(prepared.server));
   if (!server) {

@@ -1,7 +1,8 @@
 // Decides for each flow and hands it to its outbound: the middle of the program.
 //
 //   tun → pump → translate → (kernel TCP) → TcpListener ─┐
-//                          → (kernel UDP) → UdpListener ─┴→ Dispatcher → route → outbound → relay
+//                          → (kernel UDP) → UdpListener ─┤
+//   tun → TCP in user space → TcpBridge ─────────────────┴→ Dispatcher → route → outbound → relay
 //
 // Where a client is answered only when its destination is (syn_gate.h), a TCP flow passes twice:
 // `approach` decides and connects, `serve_prepared` relays.
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include "base/asio.h"
-#include "base/fd.h"
 #include "config/config.h"
 #include "dispatch/capture.h"
 #include "dispatch/prepared.h"
@@ -20,6 +20,7 @@
 #include "dns/service.h"
 #include "dns/store.h"
 #include "flow/reject_window.h"
+#include "flow/stream.h"
 #include "flow/worker.h"
 #include "outbound/outbound.h"
 #include "route/router.h"
@@ -107,14 +108,14 @@ class Dispatcher {
 
   /// Connects the flow through its outbound and relays it to the end. On any failure the client is
   /// reset, with one line in the log that names the flow and the cause.
-  Task<> serve_tcp(Fd client, Flow flow, Clock::duration idle);
+  Task<> serve_tcp(DetachedStream client, Flow flow, Clock::duration idle);
 
   /// Decides the flow and connects it, without a client's socket. A failure has its line in the log
   /// and its counter.
   /// `may_bypass`: the kernel can be left this very connection (SynAnswer::bypass).
   Task<Approach> approach(Flow flow, bool may_bypass = false);
   /// Relays what `approach` has connected, on whichever worker.
-  void serve_prepared(Fd client, Prepared prepared, Clock::duration idle);
+  void serve_prepared(DetachedStream client, Prepared prepared, Clock::duration idle);
 
   /// Whether the flow is an outbound connection of our own that has come back to us; told and
   /// counted then.
@@ -154,7 +155,7 @@ class Dispatcher {
   bool may_tell();
   /// How a SYN is answered whose flow ends here.
   SynAnswer refusal(const Generation& generation, const route::Decision& decision);
-  void relay(Descriptor client, outbound::Connection server, const Flow& flow,
+  void relay(Stream client, outbound::Connection server, const Flow& flow,
              const std::string& through, Clock::duration idle);
 
   Worker& worker_;

@@ -35,10 +35,10 @@ Task<> answer_later(std::shared_ptr<Served> served, std::shared_ptr<dns::Service
 
 }  // namespace
 
-Task<> serve_dns_stream(Worker& worker, Descriptor client, Flow flow,
+Task<> serve_dns_stream(Worker& worker, Stream client, Flow flow,
                         std::shared_ptr<dns::Service> names) {
   const auto served = std::make_shared<Served>(Served{std::make_shared<dns::MessageStream>(
-      worker, outbound::Connection{std::move(client), {}, {}})});
+      worker, outbound::Connection{std::move(client.socket), {}, {}, std::move(client.resets)})});
   for (;;) {
     const auto message = co_await served->stream->receive(kIdle);
     if (!message && message.error().code == ETIMEDOUT && served->questions != 0) continue;

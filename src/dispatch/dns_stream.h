@@ -6,12 +6,13 @@
 #include "base/asio.h"
 #include "dns/service.h"
 #include "flow/flow.h"
+#include "flow/stream.h"
 #include "flow/worker.h"
 
 namespace hairpin::dispatch {
 
 /// Answers what `client` asks, in the order in which answers come, until it is done or silent.
-Task<> serve_dns_stream(Worker& worker, Descriptor client, Flow flow,
+Task<> serve_dns_stream(Worker& worker, Stream client, Flow flow,
                         std::shared_ptr<dns::Service> names);
 
 }  // namespace hairpin::dispatch

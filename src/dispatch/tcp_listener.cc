@@ -29,17 +29,12 @@ bool out_of_descriptors(int code) {
 
 }  // namespace
 
-TcpListener::TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
-                         PreparedConnections& prepared, Fd listener, Arrival arrival,
-                         Clock::duration idle)
-    : worker_(worker),
-      dispatcher_(dispatcher),
-      capture_(capture),
-      prepared_(prepared),
-      listener_(worker.executor(), listener.release()),
-      pause_(worker.executor()),
+TcpListener::TcpListener(Admission& admission, Fd listener, Arrival arrival)
+    : worker_(admission.worker()),
+      admission_(admission),
+      listener_(worker_.executor(), listener.release()),
+      pause_(worker_.executor()),
       arrival_(arrival),
-      idle_(idle),
       reserve_(open_reserve()) {}
 
 void TcpListener::start() {
@@ -107,11 +102,11 @@ std::optional<Flow> TcpListener::flow_of(const platform::Accepted& accepted) {
   const auto local = platform::local_endpoint(socket);
   if (!local) return std::nullopt;  // reset before it was accepted
   if (arrival_ == Arrival::transparent) {
-    return capture_.flow(Network::tcp, *local, accepted.peer);
+    return admission_.capture().flow(Network::tcp, *local, accepted.peer);
   }
   const auto destination = platform::original_destination(socket);
   if (destination && *destination != *local) {
-    return Flow{Network::tcp, accepted.peer, *destination, capture_.inbound};
+    return Flow{Network::tcp, accepted.peer, *destination, admission_.capture().inbound};
   }
   // Serving it would be a connection to the same listener, and so on.
   worker_.counters.add(Count::tcp_looped);
@@ -125,7 +120,8 @@ std::optional<Flow> TcpListener::flow_of(const platform::Accepted& accepted) {
 
 std::optional<Prepared> TcpListener::take_prepared(const Flow& flow, int socket) {
   const FlowKey key(flow);
-  auto prepared = prepared_.take(key);
+  PreparedConnections& all = admission_.prepared();
+  auto prepared = all.take(key);
   if (prepared || arrival_ == Arrival::transparent) return prepared;
   // All that is redirected ends at one listener: a client that uses one port for two destinations
   // has got another one from NAT. The number of its SYN is what it was.
@@ -133,21 +129,15 @@ std::optional<Prepared> TcpListener::take_prepared(const Flow& flow, int socket)
   nat::Packet syn;
   const auto saved = platform::take_saved_syn(socket, memory);
   if (nat::Packet::parse(saved, syn) != nat::Malformed::none || !nat::may_open(syn)) return {};
-  return prepared_.take(key, nat::header_at<const nat::TcpHeader>(syn.transport()).sequence);
+  return all.take(key, nat::header_at<const nat::TcpHeader>(syn.transport()).sequence);
 }
 
 void TcpListener::admit(platform::Accepted accepted) {
   const auto flow = flow_of(accepted);
   if (!flow) return;
-  Fd client = std::move(accepted.socket);
-  if (prepared_.size() != 0) {
-    if (auto prepared = take_prepared(*flow, client.get())) {
-      return dispatcher_.serve_prepared(std::move(client), std::move(*prepared), idle_);
-    }
-  }
-  if (dispatcher_.is_loop(capture_, *flow)) return platform::reset_on_close(client.get());
-  asio::co_spawn(worker_.executor(), dispatcher_.serve_tcp(std::move(client), *flow, idle_),
-                 asio::detached);
+  std::optional<Prepared> prepared;
+  if (admission_.prepared().size() != 0) prepared = take_prepared(*flow, accepted.socket.get());
+  admission_.admit({std::move(accepted.socket)}, *flow, std::move(prepared));
 }
 
 }  // namespace hairpin::dispatch

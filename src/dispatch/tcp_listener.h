@@ -3,8 +3,7 @@
 
 #include "base/asio.h"
 #include "base/fd.h"
-#include "dispatch/capture.h"
-#include "dispatch/dispatcher.h"
+#include "dispatch/admission.h"
 #include "flow/worker.h"
 
 namespace hairpin::dispatch {
@@ -18,12 +17,10 @@ enum class Arrival : std::uint8_t {
 class TcpListener {
  public:
   /// `listener` is a listening socket of that kind.
-  TcpListener(Worker& worker, Dispatcher& dispatcher, const Capture& capture,
-              PreparedConnections& prepared, Fd listener, Arrival arrival, Clock::duration idle);
+  /// `admission` must outlive it.
+  TcpListener(Admission& admission, Fd listener, Arrival arrival);
   void start();
   void stop();
-  /// For connections that are accepted from now on.
-  void set_idle(Clock::duration idle) { idle_ = idle; }
 
  private:
   void wait();
@@ -37,13 +34,10 @@ class TcpListener {
   std::optional<Prepared> take_prepared(const Flow& flow, int socket);
 
   Worker& worker_;
-  Dispatcher& dispatcher_;
-  const Capture& capture_;
-  PreparedConnections& prepared_;
+  Admission& admission_;
   Descriptor listener_;
   Timer pause_;
   Arrival arrival_;
-  Clock::duration idle_;
   Fd reserve_;  ///< Given up for a moment when there are no descriptors left.
 };
 

@@ -50,6 +50,8 @@ enum class Count : std::uint8_t {
   fake_unknown,   ///< Flows to an address that stands for no name any more.
   tun_read_error,
   tun_write_error,  ///< Packets that the interface would not take.
+  checksum_wrong,   ///< Packets from the interface, dropped.
+  fragments_lost,   ///< Whose datagram was never whole, or contradicted itself.
   count_
 };
 inline constexpr std::size_t kCounts = static_cast<std::size_t>(Count::count_);
@@ -66,7 +68,8 @@ inline constexpr std::array<std::string_view, kCounts> kCountNames{
     "tcp_bytes_up",      "tcp_bytes_down",   "dns_in",
     "dns_cached",        "dns_asked",        "dns_failed",
     "dns_malformed",     "dns_overload",     "fake_unknown",
-    "tun_read_error",    "tun_write_error"};
+    "tun_read_error",    "tun_write_error",  "checksum_wrong",
+    "fragments_lost"};
 
 /// Written by one thread, read by any.
 class Counters {

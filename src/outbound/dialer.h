@@ -1,7 +1,6 @@
 // Opening connections: names are resolved, addresses tried in turn, one deadline over each.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -11,17 +10,11 @@
 #include "base/asio.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "flow/stream.h"
 #include "flow/worker.h"
 #include "platform/sockets.h"
 
 namespace hairpin::outbound {
-
-/// What both ends of a socket pair tell each other beside the bytes: it has no RST. The ends may be
-/// on two workers.
-struct Resets {
-  std::atomic<bool> by_user = false;    ///< Who was given the connection has broken it off.
-  std::atomic<bool> by_remote = false;  ///< What was behind it has.
-};
 
 /// Something that goes when the connection goes, on the worker that has made both.
 class Attachment {
@@ -32,8 +25,7 @@ class Attachment {
   virtual ~Attachment() = default;
 };
 
-/// A connected stream: a TCP socket of ours, or the near end of a socket pair that somebody reads
-/// and writes (TLS). Both are read, written, shut down and waited for alike.
+/// A connected stream (flow/stream.h), and what goes with it.
 struct Connection {
   Descriptor socket;
   LoopGuard::Entry guard;

@@ -4,13 +4,13 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
+
+#include "platform/stream_pair.h"
 
 namespace hairpin::outbound {
 
@@ -385,10 +385,7 @@ class TlsStream : public boost::intrusive_ref_counter<TlsStream, boost::thread_u
     });
   }
 
-  bool user_has_gone() {
-    pollfd entry{user_.native_handle(), 0, 0};
-    return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
-  }
+  bool user_has_gone() { return platform::is_hung_up(user_.native_handle()); }
 
   void finish(bool broken) {
     if (finished_) return;
@@ -442,15 +439,11 @@ Task<Result<TlsConnection>> start_tls(Worker& worker, Connection plain,
   if (auto opened = session.open(); !opened) co_return opened.error();
   if (auto done = co_await shake_hands(worker, session, timeout); !done) co_return done.error();
 
-  std::array<int, 2> pair{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    co_return last_error("socketpair");
-  }
-  Fd near(pair[0]);
-  Fd far(pair[1]);
-  auto user = worker.watch(std::move(near));
+  auto pair = platform::open_stream_pair();
+  if (!pair) co_return pair.error();
+  auto user = worker.watch(std::move(pair->first));
   if (!user) co_return user.error();
-  auto ours = worker.watch(std::move(far));
+  auto ours = worker.watch(std::move(pair->second));
   if (!ours) co_return ours.error();
   TlsConnection tls{{std::move(*user), {}, {}, std::make_shared<Resets>()}, session.alpn()};
   TlsStream::start(worker, std::move(session), std::move(*ours), tls.connection.resets);

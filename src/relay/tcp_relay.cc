@@ -19,7 +19,7 @@ bool would_block(int code) {
 
 }  // namespace
 
-void TcpRelay::start(Worker& worker, Descriptor client, outbound::Connection server,
+void TcpRelay::start(Worker& worker, Stream client, outbound::Connection server,
                      Clock::duration idle, Done done) {
   const boost::intrusive_ptr<TcpRelay> relay(
       new TcpRelay(worker, std::move(client), std::move(server), idle, std::move(done)));
@@ -33,8 +33,8 @@ void TcpRelay::start(Worker& worker, Descriptor client, outbound::Connection ser
   if (!relay->finished_) relay->run(relay->up_);
 }
 
-TcpRelay::TcpRelay(Worker& worker, Descriptor client, outbound::Connection server,
-                   Clock::duration idle, Done done)
+TcpRelay::TcpRelay(Worker& worker, Stream client, outbound::Connection server, Clock::duration idle,
+                   Done done)
     : worker_(worker),
       client_(std::move(client)),
       server_(std::move(server)),
@@ -153,7 +153,7 @@ TcpRelay::Step TcpRelay::end_half(Half& half) {
 }
 
 bool TcpRelay::broken_off(const Half& half) const {
-  return &half == &down_ && server_.was_reset();
+  return &half == &down_ ? server_.was_reset() : client_.was_reset();
 }
 
 void TcpRelay::give_back_pipe(Half& half) {
@@ -199,11 +199,11 @@ void TcpRelay::finish(Ending ending) {
   if (ending == Ending::reset) worker_.counters.add(Count::tcp_reset);
   if (ending == Ending::idle) worker_.counters.add(Count::tcp_idle_timeout);
   if (ending != Ending::closed) {
-    platform::reset_on_close(client_.native_handle());
+    client_.reset_on_close();
     server_.reset_on_close();
   }
   boost::system::error_code ignored;
-  client_.close(ignored);
+  client_.socket.close(ignored);
   server_.socket.close(ignored);
   std::exchange(done_, nullptr)({ending, up_.moved, down_.moved});
 }

@@ -52,7 +52,7 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   using Done = std::function<void(const Summary&)>;
 
   /// Takes both sockets over. `done` is called once, at the end.
-  static void start(Worker& worker, Descriptor client, outbound::Connection server,
+  static void start(Worker& worker, Stream client, outbound::Connection server,
                     Clock::duration idle, Done done);
 
  private:
@@ -69,7 +69,7 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   };
   enum class Step : std::uint8_t { again, wait_read, wait_write, ended, failed };
 
-  TcpRelay(Worker& worker, Descriptor client, outbound::Connection server, Clock::duration idle,
+  TcpRelay(Worker& worker, Stream client, outbound::Connection server, Clock::duration idle,
            Done done);
 
   void run(Half& half);
@@ -81,7 +81,7 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   Step end_half(Half& half);
   void wait(Half& half, Wait::wait_type what);
   void watch_for_reset(Half& half);
-  /// The server's stream has not ended, but is no socket that could say so.
+  /// The stream has not ended, but is no socket that could say so.
   bool broken_off(const Half& half) const;
   void give_back_pipe(Half& half);
   void finish(Ending ending);
@@ -90,10 +90,10 @@ class TcpRelay final : public boost::intrusive_ref_counter<TcpRelay, boost::thre
   void expire() override { finish(Ending::idle); }
 
   Worker& worker_;
-  Descriptor client_;
+  Stream client_;
   outbound::Connection server_;
-  Half up_{client_, server_.socket};
-  Half down_{server_.socket, client_};
+  Half up_{client_.socket, server_.socket};
+  Half down_{server_.socket, client_.socket};
   Clock::duration idle_;
   Clock::time_point last_activity_ = Clock::now();
   Done done_;

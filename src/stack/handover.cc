@@ -101,6 +101,7 @@ Result<> send_link(int socket, const Result<Link>& link) {
   }
   Bundle bundle;
   Json json{{"name", link->name}, {"why", link->why}};
+  if (link->seats) json["seats"] = link->seats->seats.size();
   if (const auto* veth = std::get_if<VethParts>(&link->parts)) {
     json["veth"] = {
         {"sockets", bundle.put(veth->packet_sockets)},
@@ -112,6 +113,9 @@ Result<> send_link(int socket, const Result<Link>& link) {
         {"statistics6", veth->statistics.ip6() ? bundle.put(veth->statistics.ip6()) : 0},
         {"address", veth->address},
         {"mtu", veth->mtu}};
+  } else if (const auto* user = std::get_if<UserParts>(&link->parts)) {
+    json["user"] = {
+        {"tun", tun_json(user->tun, bundle)}, {"mtu", user->mtu}, {"length", user->length}};
   } else {
     const auto& tun = std::get<TunParts>(link->parts);
     json["outer"] = tun_json(tun.outer, bundle);
@@ -172,13 +176,18 @@ Result<Link> receive_link(int socket) {
     parts.statistics = {std::move(ip4), veth["statistics6"] == 0 ? Fd() : bundle.take_one()};
     parts.address = veth["address"];
     parts.mtu = veth["mtu"];
+  } else if (json.contains("user")) {
+    const Json& user = json["user"];
+    link.parts = UserParts{tun_from(user["tun"], bundle), user["mtu"], user["length"]};
   } else {
     auto& parts = link.parts.emplace<TunParts>();
     parts.outer = tun_from(json["outer"], bundle);
     parts.inner = tun_from(json["inner"], bundle);
     link.nft_owner = bundle.take_one();
   }
-  for (const Json& family : json["listeners"]) {
+  if (json.contains("seats"))
+    link.seats = std::make_shared<Seats>(json["seats"].get<std::size_t>());
+  for (const Json& family : json.value("listeners", Json::array())) {
     FamilyListeners listeners;
     listeners.family = family["v6"].get<bool>() ? Family::v6 : Family::v4;
     listeners.tcp = bundle.take(family["tcp"]);

@@ -12,6 +12,8 @@
 #include "stack/pump.h"
 #include "stack/queue_port.h"
 #include "stack/tun_link.h"
+#include "stack/user_link.h"
+#include "stack/user_port.h"
 #include "stack/veth_link.h"
 #include "stack/veth_port.h"
 
@@ -43,6 +45,8 @@ Result<Link> open_either(const LinkOptions& options) {
 namespace {
 
 Result<Link> open_kind(const LinkOptions& options) {
+  if (options.inbound.stack == config::StackKind::userspace) return open_user_link(options);
+  if (options.inbound.stack == config::StackKind::mixed) return open_tun_link(options);
   switch (options.inbound.link) {
     case config::LinkKind::automatic:
       return open_either(options);
@@ -97,8 +101,11 @@ Result<Link> open_link(const LinkOptions& options) {
   return link;
 }
 
-std::vector<std::string> companions_of(config::LinkKind kind, const std::string& interface) {
-  if (kind != config::LinkKind::tun) return {};
+std::vector<std::string> companions_of(const config::TunInbound& inbound,
+                                       const std::string& interface) {
+  const bool mixed = inbound.stack == config::StackKind::mixed;
+  const bool tun = inbound.link == config::LinkKind::tun;
+  if (inbound.stack == config::StackKind::userspace || !(tun || mixed)) return {};
   return {inner_name(interface)};
 }
 
@@ -119,10 +126,16 @@ std::string describe(const Link& link) {
   if (link.is_veth()) {
     text += ", veth";
   } else {
-    const platform::Tun& tun = std::get<TunParts>(link.parts).outer;
+    const auto* user = std::get_if<UserParts>(&link.parts);
+    const platform::Tun& tun = user != nullptr ? user->tun : std::get<TunParts>(link.parts).outer;
     text += tun.vnet_header ? ", tun, virtio header" : ", tun, no virtio header";
     if (tun.segments_tcp) text += ", TCP segmentation";
     if (tun.segments_udp) text += ", UDP segmentation";
+    if (user != nullptr) {
+      text += ", TCP and UDP in user space";
+    } else if (link.seats) {
+      text += ", UDP in user space";
+    }
   }
   if (!link.why.empty()) text += " (" + link.why + ")";
   return text;
@@ -130,7 +143,8 @@ std::string describe(const Link& link) {
 
 dispatch::Capture capture_of(const Link& link, std::size_t inbound, bool same_namespace) {
   dispatch::Capture capture{inbound, same_namespace, link.addresses, {}};
-  if (!link.is_veth()) capture.translator.emplace(link.addresses);
+  // What is taken out of packets here has its own names.
+  if (std::holds_alternative<TunParts>(link.parts)) capture.translator.emplace(link.addresses);
   return capture;
 }
 
@@ -164,15 +178,23 @@ std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Wo
             : VethPort::Syns{std::move(veth->syn_sockets[index]), duplicate(veth->release)},
         std::move(lost));
   }
-  auto& [outer, inner] = std::get<TunParts>(link.parts);
   // A device that was handed over may have fewer queues than there are workers. The others still
   // need it to answer UDP, but do not read from it.
   const auto share = [index](platform::Tun& tun) {
     return Pump::Device{index < tun.queues.size() ? std::move(tun.queues[index]) : Fd(),
                         duplicate(tun.writer)};
   };
+  if (auto* user = std::get_if<UserParts>(&link.parts)) {
+    Pump::Device device = share(user->tun);
+    return std::make_unique<UserPort>(
+        worker, Place{capture.inbound, index, link.seats}, link.addresses,
+        UserPort::Device{std::move(device.queue), std::move(device.writer), user->tun.vnet_header,
+                         user->tun.segments_udp, user->mtu, user->length},
+        std::move(lost));
+  }
+  auto& [outer, inner] = std::get<TunParts>(link.parts);
   return std::make_unique<Pump>(
-      worker, *capture.translator, link.addresses,
+      worker, *capture.translator, Place{capture.inbound, index, link.seats}, link.addresses,
       Pump::Devices{share(outer), share(inner), outer.vnet_header, outer.segments_udp},
       std::move(lost));
 }

@@ -1,13 +1,18 @@
-// A link carries packets between an interface, to which applications are routed, and listeners, on
-// which the kernel's own stack terminates TCP and UDP for us. There are two:
+// A link carries packets between an interface, to which applications are routed, and whatever
+// terminates TCP and UDP for us: the kernel's own stack, on listeners of ours, or one in user
+// space. There are three:
 //
-//   link   the interface    how packets reach the listeners          needs
+//   link   the interface    how packets reach the stack              needs
 //   -----  ---------------  ---------------------------------------  -----------------------------
 //   veth   one end of a     the other end is in a private network    CAP_SYS_ADMIN (or a user
 //          veth pair        namespace, where everything is           namespace): making a namespace
 //                           delivered; no packet is ever touched
-//   tun    a TUN device     a pump reads, translates (nat/) and      CAP_NET_ADMIN, /dev/net/tun;
-//                           writes to a second TUN                   or a TUN that is handed over
+//   tun    a TUN device     a pump reads, translates (nat/) and      CAP_NET_ADMIN, /dev/net/tun
+//                           writes to a second TUN; `mixed`: only
+//                           TCP, datagrams are taken out here
+//   user   a TUN device     they are read, and end in this process   CAP_NET_ADMIN, /dev/net/tun;
+//                                                                    or only a TUN that is handed
+//                                                                    over
 //
 // Whoever sets up routes and firewall sees one interface with a name and addresses, and need not
 // know which it is. Of what a link is made all is bound to descriptors but what `close_link`
@@ -35,6 +40,7 @@
 #include "platform/remover.h"
 #include "platform/tun.h"
 #include "platform/veth.h"
+#include "stack/seats.h"
 
 namespace hairpin::stack {
 
@@ -56,6 +62,13 @@ struct FamilyListeners {
 struct TunParts {
   platform::Tun outer;
   platform::Tun inner;
+};
+
+/// Of `stack: userspace`.
+struct UserParts {
+  platform::Tun tun;
+  unsigned mtu = 0;     ///< Bytes.
+  unsigned length = 0;  ///< Packets in its queue.
 };
 
 struct VethParts {
@@ -89,7 +102,9 @@ struct Link {
   std::vector<FamilyListeners> redirected;
   /// For what those listeners get; empty: the kernel accepts all of it.
   std::optional<SynQueues> queues;
-  std::variant<TunParts, VethParts> parts;
+  std::variant<TunParts, VethParts, UserParts> parts;
+  /// Of flows that are found in packets; empty: all come by listeners.
+  std::shared_ptr<Seats> seats;
   Fd nft_owner;  ///< Owns the table in the interface's namespace; empty if none is needed.
   std::vector<platform::Rule> rules;         ///< Removed at the end.
   IfIndex device;                            ///< Removed at the end; 0: goes with its descriptors.
@@ -98,8 +113,10 @@ struct Link {
   bool is_veth() const { return std::holds_alternative<VethParts>(parts); }
 };
 
-/// The other interfaces that a link of this kind has; `automatic` is taken for a veth.
-std::vector<std::string> companions_of(config::LinkKind kind, const std::string& interface);
+/// The other interfaces that such an inbound's link has, where the interface has this name;
+/// `automatic` is taken for a veth.
+std::vector<std::string> companions_of(const config::TunInbound& inbound,
+                                       const std::string& interface);
 
 /// Sets a link up, or nothing of it, with the interface in the network namespace of the calling
 /// thread, which is in the same one afterwards. `automatic` takes a veth where the kernel and our
@@ -134,6 +151,12 @@ class Port {
   /// From now on `gate`, which must outlive the port's last packet, is asked about each SYN.
   /// Requires: syns() is not null. To be called before `start`.
   virtual void hold_syns(dispatch::SynGate& gate) = 0;
+  /// For links that find flows in packets: who has them on this worker. Both must outlive the
+  /// link's last packet. To be called before any port is started.
+  virtual void take_seat(dispatch::UdpAssociations& associations, dispatch::Admission& admission) {
+    (void)associations;
+    (void)admission;
+  }
 };
 
 /// Called on a worker's thread when somebody has removed the interface.

@@ -29,7 +29,7 @@ Result<std::vector<Fd>> share_port(unsigned workers, Open open) {
 }  // namespace
 
 Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
-                                       unsigned workers) {
+                                       unsigned workers, bool takes_udp) {
   auto tcp = share_port(workers, [&binding](std::uint16_t port) {
     return platform::listen_transparent_tcp(binding, port);
   });
@@ -37,7 +37,7 @@ Result<FamilyListeners> open_listeners(const platform::TransparentBinding& bindi
   const auto port = platform::local_port(tcp->front().get());
   if (!port) return port.error();
   FamilyListeners listeners{binding.family, std::move(*tcp), {}, *port};
-  for (unsigned i = 0; i < std::bit_floor(workers); ++i) {
+  for (unsigned i = 0; takes_udp && i < std::bit_floor(workers); ++i) {
     auto socket = platform::open_transparent_udp(binding);
     if (!socket) return std::move(socket.error()).in("UDP listener");
     listeners.udp.push_back(std::move(*socket));

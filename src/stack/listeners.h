@@ -7,9 +7,10 @@
 
 namespace hairpin::stack {
 
-/// One family's listeners for `workers` workers, in the namespace of the calling thread.
+/// One family's listeners for `workers` workers, in the namespace of the calling thread. Without
+/// `takes_udp` for TCP only.
 Result<FamilyListeners> open_listeners(const platform::TransparentBinding& binding,
-                                       unsigned workers);
+                                       unsigned workers, bool takes_udp = true);
 
 /// Listeners for redirected TCP, one per worker, on one port.
 Result<FamilyListeners> open_redirected(Family family, unsigned workers);

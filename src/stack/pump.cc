@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "nat/build.h"
 
@@ -14,65 +12,59 @@ namespace {
 
 /// The virtio header and the largest IP packet.
 constexpr std::size_t kFrame = sizeof(nat::VnetHeader) + 65536;
-/// Packets read in one direction before the other flows of the worker have a turn.
-constexpr int kPackets = 64;
 }  // namespace
 
-Pump::Pump(Worker& worker, const nat::Translator& translator, std::vector<IpAddr> addresses,
-           Devices devices, Lost lost)
+Pump::Pump(Worker& worker, const nat::Translator& translator, Place place,
+           std::vector<IpAddr> addresses, Devices devices, Lost lost)
     : worker_(worker),
+      place_(std::move(place)),
       translator_(translator),
-      outer_(side_of(std::move(devices.outer), true)),
-      inner_(side_of(std::move(devices.inner), false)),
+      outer_(*this, std::move(devices.outer), true),
+      inner_(*this, std::move(devices.inner), false),
       header_(devices.vnet_header ? sizeof(nat::VnetHeader) : 0),
       // A packet that is written to a TUN arrives whatever its size: the MTU is for the other way.
       answers_(worker, outer_.writer.get(),
                {devices.vnet_header, devices.segments_udp, {}, UdpAnswers::kNoMtu},
                std::move(addresses)),
-      frame_(kFrame),
-      lost_(std::move(lost)) {}
+      frame_(Worker::kHeadroom + kFrame),
+      lost_(std::move(lost)) {
+  if (place_.seats) datagrams_.emplace(worker_, place_);
+}
 
-Pump::Side Pump::side_of(Device device, bool is_outer) {
-  Side side{{}, std::move(device.writer), is_outer};
-  if (device.queue) side.queue.emplace(worker_.executor(), device.queue.release());
-  return side;
+void Pump::take_seat(dispatch::UdpAssociations& associations, dispatch::Admission& admission) {
+  if (place_.seats) place_.seats->seats[place_.worker] = {&worker_, &associations, &admission};
 }
 
 void Pump::start() {
-  if (outer_.queue) wait(outer_);
-  if (inner_.queue) wait(inner_);
+  outer_.queue.start();
+  inner_.queue.start();
 }
 
 void Pump::stop() {
-  stopped_ = true;
-  boost::system::error_code ignored;
   for (Side* side : {&outer_, &inner_}) {
-    if (side->queue) side->queue->close(ignored);
+    side->queue.stop();
     side->writer.reset();
   }
 }
 
-void Pump::wait(Side& side) {
-  side.queue->async_wait(Wait::wait_read, [this, &side](const boost::system::error_code& ec) {
-    if (!ec && !stopped_) drain(side);
-  });
+std::span<std::byte> Pump::room() {
+  return std::span(frame_).subspan(Worker::kHeadroom);
 }
 
-void Pump::drain(Side& side) {
-  for (int i = 0; i < kPackets; ++i) {
-    const ssize_t size = ::read(side.queue->native_handle(), frame_.data(), frame_.size());
-    if (size < 0) {
-      if (errno == EAGAIN || errno == EINTR) return wait(side);
-      // The device does not exist any more (EBADFD, EFAULT): waiting would return at once, for
-      // ever.
-      worker_.counters.add(Count::tun_read_error);
-      return lost_();
-    }
-    handle(side, std::span(frame_).first(static_cast<std::size_t>(size)));
-  }
-  asio::post(worker_.executor(), [this, &side] {
-    if (!stopped_) drain(side);
-  });
+void Pump::turn_ended() {
+  if (datagrams_) datagrams_->turn_ended();
+}
+
+void Pump::take_datagram(const nat::Packet& packet, std::span<std::byte> frame) {
+  translator_.turn_back(packet);
+  const auto* header =
+      header_ == 0 ? nullptr : reinterpret_cast<const nat::VnetHeader*>(frame.data());
+  if (!packet.is_fragment()) return datagrams_->take(packet, header, frame_);
+  auto whole = fragments_.take(packet, Clock::now());
+  worker_.counters.add(Count::fragments_lost, fragments_.take_dropped());
+  nat::Packet parsed;
+  if (!whole || nat::Packet::parse(whole->packet(), parsed) != nat::Malformed::none) return;
+  datagrams_->take(parsed, nullptr, whole->bytes);
 }
 
 void Pump::handle(Side& side, std::span<std::byte> frame) {
@@ -89,6 +81,9 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
   }
   switch (verdict) {
     case nat::Verdict::forward:
+      if (side.is_outer && datagrams_ && packet.protocol() == nat::kUdp) {
+        return take_datagram(packet, frame);
+      }
       if (side.is_outer && gate_ != nullptr && nat::may_open(packet)) {
         const auto opening = nat::opening_of(packet);
         if (opening && gate_->take(*opening, frame.first(header_ + packet.bytes().size()))) return;

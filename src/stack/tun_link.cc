@@ -9,6 +9,7 @@
 #include "nft/plan.h"
 #include "platform/interface.h"
 #include "stack/listeners.h"
+#include "stack/outer.h"
 
 namespace hairpin::stack {
 
@@ -28,30 +29,6 @@ constexpr RulePriority kAnswerPriority{91};
 
 std::uint32_t number_of(IfIndex inner) {
   return kNumberBase | static_cast<std::uint32_t>(inner.value());
-}
-
-Result<platform::Tun> open_outer(const LinkOptions& options) {
-  const config::TunInbound& inbound = options.inbound;
-  if (options.adopt_fd >= 0) return platform::adopt_tun(options.adopt_fd, inbound.interface_name);
-  platform::TunOptions tun;
-  tun.name = inbound.interface_name;
-  tun.queues = options.workers;
-  return platform::open_tun(tun);
-}
-
-/// The addresses of a device that was handed over are its maker's business: they are only read.
-Result<std::vector<IpAddr>> settle_outer(const LinkOptions& options, const platform::Tun& outer) {
-  if (options.adopt_fd >= 0) {
-    const auto index = platform::interface_index(outer.name);
-    if (!index) return index.error();
-    return platform::interface_addresses(*index);
-  }
-  const config::TunInbound& inbound = options.inbound;
-  const platform::InterfaceSettings settings{inbound.address, mtu_of(inbound), kQueueLength};
-  if (auto done = platform::configure_interface(outer.name, settings); !done) return done.error();
-  std::vector<IpAddr> addresses;
-  for (const Prefix& prefix : inbound.address) addresses.push_back(prefix.address);
-  return addresses;
 }
 
 Result<platform::Tun> open_inner(const LinkOptions& options, const platform::Tun& outer) {
@@ -136,7 +113,7 @@ Result<Link> open_tun_link(const LinkOptions& options) {
   remove_stale_rules(*remover);
   Link link;
   auto& [outer, inner] = link.parts.emplace<TunParts>();
-  auto opened = open_outer(options);
+  auto opened = open_outer(options, options.workers);
   if (!opened) return opened.error();
   outer = std::move(*opened);
   link.name = outer.name;
@@ -158,6 +135,8 @@ Result<Link> open_tun_link(const LinkOptions& options) {
   const Mark mark{number_of(*index)};
   link.remover = std::move(*remover);
 
+  const bool takes_udp = options.inbound.stack == config::StackKind::system;
+  if (!takes_udp) link.seats = std::make_shared<Seats>(options.workers);
   nft::TunLinkPolicy policy{link.name, inner.name, mark, {}};
   // From here on there is something that does not vanish with a descriptor.
   const auto undone = [&](Error error) {
@@ -174,7 +153,7 @@ Result<Link> open_tun_link(const LinkOptions& options) {
     // And where a client uses one port for both ends (C:p → D:p), the answer that we write to the
     // outer device has the very names of the accepted socket; the kernel would find it there at
     // once (early demultiplexing), were it not for the device.
-    auto listeners = open_listeners({family, inner.name, mark}, options.workers);
+    auto listeners = open_listeners({family, inner.name, mark}, options.workers, takes_udp);
     if (!listeners) return undone(listeners.error());
     const auto ports = ports_of(*listeners);
     if (!ports) return undone(ports.error());

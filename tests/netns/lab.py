@@ -33,7 +33,8 @@ import unittest
 
 HAIRPIN = os.environ.get("HAIRPIN", "")
 LINK = os.environ.get("HAIRPIN_LINK", "tun")  # "tun" or "veth": ctest runs each file over both
-DEVICES = ["hp0", "hp0-in"] if LINK == "tun" else ["hp0"]  # what a link makes where it captures
+STACK = os.environ.get("HAIRPIN_STACK", "system")  # with "tun" also "userspace" and "mixed"
+DEVICES = ["hp0", "hp0-in"] if LINK == "tun" and STACK != "userspace" else ["hp0"]  # what a link makes where it captures
 TARGET4, OTHER4, DEAD4, CLOSED4 = "203.0.113.10", "203.0.113.11", "203.0.113.66", "203.0.113.99"
 TARGET6, OTHER6 = "2001:db8:99::10", "2001:db8:99::11"
 PROXY4, PROXY6 = "198.51.100.2", "2001:db8:2::2"
@@ -354,7 +355,7 @@ class Lab:
                 route=None, extra=None, arguments=(), **options):
         config = {
             "log": {"level": level},
-            "inbounds": [{"type": "tun", "tag": "tun", "interface_name": "hp0", "link": LINK,
+            "inbounds": [{"type": "tun", "tag": "tun", "interface_name": "hp0", "link": LINK, "stack": STACK,
                           "address": [f"{TUN4}/30", f"{TUN6}/126"], **(tun or {})}],
             "outbounds": list(outbounds) or [{"type": "direct", "tag": "direct"}],
             "route": {"rules": list(rules), **(route or {})},

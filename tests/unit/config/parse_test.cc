@@ -177,7 +177,11 @@ TEST(Config, EachProblem) {
            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
           {tun(R"("interface_name": "a/b")"),
            "inbounds[0].interface_name: is no interface name (1 to 15 characters)\n"},
-          {tun(R"("stack": "gvisor")"), "inbounds[0].stack: expected \"system\", got \"gvisor\"\n"},
+          {tun(R"("stack": "lwip")"),
+           "inbounds[0].stack: expected \"system\", \"userspace\" or \"mixed\", got \"lwip\"\n"},
+          {tun(R"("stack": "mixed", "link": "veth")"),
+           "inbounds[0].stack: needs a TUN, but \"link\" is \"veth\": leave \"link\" out, or use "
+           "\"system\"\n"},
           {outbound(R"("type": "socks", "server": "h", "server_port": 1, "username": "u",
                         "pipeline": true)"),
            "outbounds[0].pipeline: cannot be had with a password\n"},
