@@ -18,6 +18,8 @@ Result<std::pair<Fd, Fd>> open_stream_pair(std::size_t room = 0);
 /// the other end is closed.
 Result<std::size_t> send_pieces(int socket, std::span<const std::span<const std::byte>> pieces);
 
+/// Nothing will come behind what waits to be read.
+bool has_said_all(int socket);
 /// The other end is closed, not only shut down: nobody will read what is still written.
 bool is_hung_up(int socket);
 

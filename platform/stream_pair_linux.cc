@@ -40,9 +40,21 @@ Result<std::size_t> send_pieces(int socket, std::span<const std::span<const std:
   return static_cast<std::size_t>(sent);
 }
 
+namespace {
+
+bool polls(int socket, short wanted, int any) {
+  pollfd entry{socket, wanted, 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & any) != 0;
+}
+
+}  // namespace
+
+bool has_said_all(int socket) {
+  return polls(socket, POLLRDHUP, POLLRDHUP | POLLHUP | POLLERR);
+}
+
 bool is_hung_up(int socket) {
-  pollfd entry{socket, 0, 0};
-  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLHUP | POLLERR)) != 0;
+  return polls(socket, 0, POLLHUP | POLLERR);
 }
 
 }  // namespace hairpin::platform

@@ -199,7 +199,7 @@ Task<Dispatcher::Walked> Dispatcher::walk(const Generation& generation, Client* 
     if (client != nullptr) {
       Stream* watched = client->watch(flow);
       if (watched == nullptr) co_return Walked::refused;
-      co_await sniff_client(worker_, watched->socket, rule, flow);
+      co_await sniff_client(worker_, *watched, rule, flow);
     } else if (listens_to_client(rule, flow) && router.asks_content(flow, *decision.rule + 1)) {
       co_return Walked::unheard;
     }

@@ -1,11 +1,15 @@
 #include "dispatch/sniff_client.h"
 
 #include "base/log.h"
+#include "platform/stream_pair.h"
 #include "sniff/sniff.h"
 
 namespace hairpin::dispatch {
 
 namespace {
+
+/// How often a client's stream is looked at that cannot be waited for.
+constexpr auto kLook = std::chrono::milliseconds(3);
 
 /// FTP, SMTP, POP3, IMAP: the client is silent until it has been greeted.
 bool server_speaks_first(std::uint16_t port) {
@@ -18,15 +22,21 @@ bool listens_to_client(const config::RouteRule& rule, const Flow& flow) {
   return rule.sniffers.any_of_streams() && !server_speaks_first(flow.destination.port);
 }
 
-Task<> sniff_client(Worker& worker, Descriptor& client, const config::RouteRule& rule, Flow& flow) {
-  const int socket = client.native_handle();
+Task<> sniff_client(Worker& worker, Stream& client, const config::RouteRule& rule, Flow& flow) {
+  const int socket = client.socket.native_handle();
   if (!listens_to_client(rule, flow)) co_return;
-  const Deadline deadline(worker.watchdog, client, rule.sniff_timeout);
+  const Deadline deadline(worker.watchdog, client.socket, rule.sniff_timeout);
   for (std::size_t seen = 0; !deadline.expired();) {
-    auto [failed] = co_await client.async_wait(Wait::wait_read, kAsTuple);
+    auto [failed] = co_await client.socket.async_wait(Wait::wait_read, kAsTuple);
     if (failed) break;
     const auto bytes = platform::peek(socket, worker.scratch);
     if (!bytes && bytes.error().code == EAGAIN) continue;
+    if (bytes && bytes->size() == seen && client.resets && !platform::has_said_all(socket)) {
+      // A socket pair is readable as long as anything is in it.
+      Timer pause(worker.executor(), kLook);
+      (void)co_await pause.async_wait(kAsTuple);
+      continue;
+    }
     // The end, or an error: nothing more comes.
     if (!bytes || bytes->size() <= seen) break;
     seen = bytes->size();

@@ -2,8 +2,8 @@
 #include <cstring>
 #include <utility>
 
-#include "lwip/priv/tcp_priv.h"
-#include "lwip/tcp.h"
+#include <lwip/priv/tcp_priv.h>
+#include <lwip/tcp.h>
 #include "tcp/convert.h"
 #include "tcp/stack.h"
 
@@ -185,7 +185,7 @@ void Connection::settle() {
   if (broken_ && pcb_ != nullptr) {
     tcp_pcb* pcb = pcb_;
     part();
-    tcp_abort(pcb);
+    Stack::abort(pcb);
   }
   // lwIP keeps what has ended both ways for a while, and then drops it without a word. All that it
   // had to tell of it has been told in this turn.

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
+#include <lwip/ip_addr.h>
 #include "base/address.h"
-#include "lwip/ip_addr.h"
 
 namespace hairpin::tcp {
 

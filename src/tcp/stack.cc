@@ -7,16 +7,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
+#include <lwip/init.h>
+#include <lwip/ip.h>
+#include <lwip/netif.h>
+#include <lwip/pbuf.h>
+#include <lwip/priv/tcp_priv.h>
+#include <lwip/tcp.h>
+#include <lwip_hooks.h>
 #include "base/log.h"
-#include "lwip/init.h"
-#include "lwip/ip.h"
-#include "lwip/netif.h"
-#include "lwip/pbuf.h"
-#include "lwip/priv/tcp_priv.h"
-#include "lwip/tcp.h"
-#include "lwip_hooks.h"
 #include "nat/packet.h"
 #include "tcp/convert.h"
 
@@ -39,6 +40,89 @@ using Clock = std::chrono::steady_clock;
 // As lwIP is, so is this: there is one of it.
 netif* current = nullptr;    ///< The device that is being served.
 std::vector<Stack*> stacks;  ///< All there are.
+
+/// lwIP looks for a packet's connection by walking along its lists: of thousands, each packet would
+/// see half. So its lists are kept here, and it is shown the one connection that a packet, or a
+/// call, is about; all of them, when its timers run.
+class Connections {
+ public:
+  struct Key {
+    Endpoint client;
+    Endpoint destination;
+    std::uint8_t device = 0;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+
+  /// Shows lwIP one connection, or none, as long as this exists.
+  class Shown {
+   public:
+    Shown(Connections& all, tcp_pcb* pcb) : all_(all), pcb_(pcb) {
+      if (pcb_ == nullptr) return;
+      if (pcb_->state == TIME_WAIT) {
+        tcp_tw_pcbs = pcb_;
+      } else {
+        tcp_active_pcbs = pcb_;
+      }
+      key_ = key_of(*pcb_);
+    }
+    ~Shown() {
+      // What lwIP has freed is in none of its lists, and must not be looked at.
+      if (pcb_ != nullptr && tcp_active_pcbs != pcb_ && tcp_tw_pcbs != pcb_) all_.map_.erase(key_);
+      all_.take_back();
+    }
+    Shown(const Shown&) = delete;
+    Shown& operator=(const Shown&) = delete;
+
+   private:
+    Connections& all_;
+    tcp_pcb* pcb_;
+    Key key_;
+  };
+
+  tcp_pcb* find(const Key& key) const {
+    const auto found = map_.find(key);
+    return found == map_.end() ? nullptr : found->second;
+  }
+  bool empty() const { return map_.empty(); }
+
+  /// Runs `act` while lwIP sees all.
+  template <class Act>
+  void with_all(Act act) {
+    for (auto& [key, pcb] : map_) {
+      tcp_pcb*& list = pcb->state == TIME_WAIT ? tcp_tw_pcbs : tcp_active_pcbs;
+      pcb->next = list;
+      list = pcb;
+    }
+    map_.clear();
+    act();
+    take_back();
+  }
+
+ private:
+  struct Hash {
+    std::size_t operator()(const Key& key) const noexcept {
+      const EndpointHash hash;
+      return (hash(key.client) * 31 + hash(key.destination)) * 31 + key.device;
+    }
+  };
+  static Key key_of(const tcp_pcb& pcb) {
+    return {{from_lwip(pcb.remote_ip), pcb.remote_port},
+            {from_lwip(pcb.local_ip), pcb.local_port},
+            pcb.netif_idx};
+  }
+  void take_back() {
+    for (tcp_pcb** list : {&tcp_active_pcbs, &tcp_tw_pcbs}) {
+      while (*list != nullptr) {
+        tcp_pcb* pcb = std::exchange(*list, (*list)->next);
+        pcb->next = nullptr;
+        map_.insert_or_assign(key_of(*pcb), pcb);
+      }
+    }
+  }
+
+  std::unordered_map<Key, tcp_pcb*, Hash> map_;
+};
+Connections all;
 
 /// A block that lwIP has.
 struct BlockBuffer {
@@ -187,15 +271,17 @@ Stack::Stack(const Settings& settings, Device& device, Blocks& blocks, Accept ac
 Stack::~Stack() {
   current = netif_.get();
   connections_.clear_and_dispose([](Connection* connection) { delete connection; });
-  for (tcp_pcb** list : {&tcp_active_pcbs, &tcp_tw_pcbs}) {
-    for (tcp_pcb* pcb = *list; pcb != nullptr;) {
-      tcp_pcb* next = pcb->next;
-      if (pcb->netif_idx == netif_get_index(netif_.get())) tcp_abort(pcb);
-      pcb = next;
+  all.with_all([this] {
+    for (tcp_pcb* pcb : {tcp_active_pcbs, tcp_tw_pcbs}) {
+      while (pcb != nullptr) {
+        tcp_pcb* next = pcb->next;
+        if (pcb->netif_idx == netif_get_index(netif_.get())) tcp_abort(pcb);
+        pcb = next;
+      }
     }
-  }
-  tcp_close(reinterpret_cast<tcp_pcb*>(listener_));
-  netif_remove(netif_.get());
+    tcp_close(reinterpret_cast<tcp_pcb*>(listener_));
+    netif_remove(netif_.get());
+  });
   current = nullptr;
   std::erase(stacks, this);
 }
@@ -266,11 +352,21 @@ void Stack::process(pbuf* packet) {
                   ? static_cast<void*>(&ip_2_ip4(&netif_->ip_addr)->addr)
                   : static_cast<void*>(ip_2_ip6(&netif_->ip6_addr[0])->addr);
   std::memcpy(own, destination.data(), destination.size());
-  if (parsed.transport().size() >= sizeof(nat::TcpHeader)) {
-    listener_->local_port =
-        nat::header_at<const nat::TcpHeader>(parsed.transport()).destination_port;
+  if (parsed.transport().size() < sizeof(nat::TcpHeader)) {
+    pbuf_free(packet);
+    return;
   }
+  const auto& tcp = nat::header_at<const nat::TcpHeader>(parsed.transport());
+  listener_->local_port = tcp.destination_port;
+  const Connections::Shown shown(all, all.find({{parsed.source(), tcp.source_port},
+                                                {parsed.destination(), tcp.destination_port},
+                                                netif_get_index(netif_.get())}));
   netif_->input(packet, netif_.get());
+}
+
+void Stack::abort(tcp_pcb* pcb) {
+  const Connections::Shown shown(all, pcb);
+  tcp_abort(pcb);
 }
 
 void Stack::settle() {
@@ -285,7 +381,7 @@ void Stack::settle() {
 }
 
 bool Stack::ticks() {
-  return tcp_active_pcbs != nullptr || tcp_tw_pcbs != nullptr;
+  return !all.empty();
 }
 
 void Stack::tick() {
@@ -293,13 +389,15 @@ void Stack::tick() {
   const auto now = Clock::now();
   if (now - last < kTick / 2) return;
   last = now;
-  tcp_tmr();
-  // The client is one device away: nothing old comes late.
-  for (tcp_pcb* pcb = tcp_tw_pcbs; pcb != nullptr;) {
-    tcp_pcb* next = pcb->next;
-    if (tcp_ticks - pcb->tmr > kTimeWait) tcp_abort(pcb);
-    pcb = next;
-  }
+  all.with_all([] {
+    tcp_tmr();
+    // The client is one device away: nothing old comes late.
+    for (tcp_pcb* pcb = tcp_tw_pcbs; pcb != nullptr;) {
+      tcp_pcb* next = pcb->next;
+      if (tcp_ticks - pcb->tmr > kTimeWait) tcp_abort(pcb);
+      pcb = next;
+    }
+  });
   for (Stack* stack : stacks) stack->settle();
 }
 

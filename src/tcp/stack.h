@@ -201,6 +201,7 @@ class Stack {
   void process(pbuf* packet);
   void send(pbuf* packet, std::size_t segment);
   void prepare(tcp_pcb& pcb) const;
+  static void abort(tcp_pcb* pcb);
 
   Settings settings_;
   Device& device_;

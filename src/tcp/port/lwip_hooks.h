@@ -1,7 +1,7 @@
 // What lwIP leaves to its user.
 #pragma once
 
-#include "lwip/ip_addr.h"
+#include <lwip/ip_addr.h>
 
 #ifdef __cplusplus
 extern "C" {
