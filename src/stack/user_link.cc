@@ -1,5 +1,9 @@
 #include "stack/user_link.h"
 
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
 #include "base/log.h"
 #include "nft/apply.h"
 #include "nft/plan.h"
@@ -18,6 +22,19 @@ std::vector<IpAddr> addresses_of(const config::TunInbound& inbound) {
   std::vector<IpAddr> addresses;
   for (const Prefix& prefix : inbound.address) addresses.push_back(prefix.address);
   return addresses;
+}
+
+/// A process that was killed a moment ago may still own the table of this name, although its device
+/// is gone: the kernel refuses it to others as if they had no rights.
+Result<Fd> apply_when_free(const nft::Table& table, bool handed) {
+  constexpr auto kStep = std::chrono::milliseconds(10);
+  constexpr int kSteps = 100;
+  auto owner = nft::apply(table);
+  for (int i = 0; i < kSteps && !owner && owner.error().code == EPERM && !handed; ++i) {
+    std::this_thread::sleep_for(kStep);
+    owner = nft::apply(table);
+  }
+  return owner;
 }
 
 }  // namespace
@@ -41,9 +58,10 @@ Result<Link> open_user_link(const LinkOptions& options) {
       addresses && !addresses->empty() ? std::move(*addresses) : addresses_of(options.inbound);
   link.seats = std::make_shared<Seats>(options.workers);
   if (!options.own_mark) return link;
-  nft::Table table{
-      nft::table_name(link.name), {}, {nft::plan_loop_guard(link.name, options.own_mark)}};
-  auto owner = nft::apply(table);
+  nft::Table table;
+  table.name = nft::table_name(link.name);
+  table.chains.push_back(nft::plan_loop_guard(link.name, options.own_mark));
+  auto owner = apply_when_free(table, handed);
   if (owner) {
     link.nft_owner = std::move(*owner);
   } else if (!handed) {

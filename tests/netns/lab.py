@@ -34,6 +34,7 @@ import unittest
 HAIRPIN = os.environ.get("HAIRPIN", "")
 LINK = os.environ.get("HAIRPIN_LINK", "tun")  # "tun" or "veth": ctest runs each file over both
 STACK = os.environ.get("HAIRPIN_STACK", "system")  # with "tun" also "userspace" and "mixed"
+KIND = ["--link", LINK, "--stack", STACK]  # the same as options
 DEVICES = ["hp0", "hp0-in"] if LINK == "tun" and STACK != "userspace" else ["hp0"]  # what a link makes where it captures
 TARGET4, OTHER4, DEAD4, CLOSED4 = "203.0.113.10", "203.0.113.11", "203.0.113.66", "203.0.113.99"
 TARGET6, OTHER6 = "2001:db8:99::10", "2001:db8:99::11"
@@ -429,9 +430,14 @@ class Hairpin:
         return self.process.stop(sig)
 
 
-def over(link):
-    """For a test of what only one of the links has."""
-    return unittest.skipUnless(LINK == link, f"over {link} only")
+def over(link, *stacks):
+    """For a test of what only one of the links has; over a TUN of what these stacks have: the kernel's,
+    if none is named."""
+    return unittest.skipUnless(LINK == link and STACK in (stacks or ("system",)), f"over {link} only")
+
+
+# For a test of listeners and their rules: there are none where packets end in this process.
+by_listeners = unittest.skipIf(STACK == "userspace", "not in user space")
 
 
 class LabTest(unittest.TestCase):

@@ -8,12 +8,12 @@ import subprocess
 import time
 import unittest
 
-from lab import HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, over, sh, wait_for
+from lab import DEVICES, HAIRPIN, KIND, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, over, sh, wait_for
 
 
 class Exec(LabTest):
     def exec(self, *words, options=(), check=False, **more):
-        return self.lab.run("router", HAIRPIN, "exec", "--link", LINK, *options, "--", *words, check=check, **more)
+        return self.lab.run("router", HAIRPIN, "exec", *KIND, *options, "--", *words, check=check, **more)
 
     def test_the_commands_status_is_ours(self):
         for status in (0, 1, 42, 255):
@@ -31,7 +31,7 @@ class Exec(LabTest):
 
     def test_signals_pass(self):
         for name in ("TERM", "HUP", "INT", "QUIT", "USR1", "USR2"):
-            process = self.lab.start("router", HAIRPIN, "exec", "--link", LINK, "--", "sh", "-c",
+            process = self.lab.start("router", HAIRPIN, "exec", *KIND, "--", "sh", "-c",
                                      f"trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done")
             wait_for(lambda: "ready" in process.out(), "command")
             os.kill(process.pid, getattr(signal, "SIG" + name))
@@ -43,7 +43,7 @@ class Exec(LabTest):
         main_end, its_end = pty.openpty()
         script = "trap 'echo caught; exit 9' INT; tty; test -t 0 && echo terminal; while :; do sleep 0.05; done"
         process = subprocess.Popen(
-            self.lab.inside("router") + ["setsid", "-c", "-w", HAIRPIN, "exec", "--link", LINK, "--", "sh", "-c", script],
+            self.lab.inside("router") + ["setsid", "-c", "-w", HAIRPIN, "exec", *KIND, "--", "sh", "-c", script],
             stdin=its_end, stdout=its_end, stderr=its_end)
         self.addCleanup(process.kill)
         seen = b""
@@ -78,7 +78,7 @@ class Exec(LabTest):
     def test_there_is_no_other_way_out(self):
         self.lab.nginx()
         shown = self.exec("ip", "-o", "link").stdout
-        self.assertEqual(re.findall(r"^\d+: ([\w-]+)", shown, re.M), ["lo", "tun0"] + (["tun0-in"] if LINK == "tun" else []))
+        self.assertEqual(re.findall(r"^\d+: ([\w-]+)", shown, re.M), ["lo"] + [name.replace("hp", "tun") for name in DEVICES])
         done = self.exec("curl", "-sS", "--max-time", "5", f"http://{TARGET4}/", options=("--proxy", "block://"))
         # Accepted and reset: which of the two curl sees first is a matter of microseconds.
         self.assertIn(done.returncode, (7, 56), done.stderr)
@@ -96,7 +96,7 @@ class Exec(LabTest):
 
     def test_a_caller_that_ignores_its_children(self):
         done = self.lab.run("router", "python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, "
-                            "signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])", HAIRPIN, "exec", "--link", LINK, "sh", "-c", "exit 5",
+                            "signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])", HAIRPIN, "exec", *KIND, "sh", "-c", "exit 5",
                             check=False, timeout=10)
         self.assertEqual(done.returncode, 5)
 
@@ -113,7 +113,7 @@ class Exec(LabTest):
         self.lab.nginx()
         self.lab.dnsmasq()
         def run(*words):
-            return self.lab.run("router", *wrap, *self.AS_NOBODY, HAIRPIN, "exec", "--link", LINK, "--", *words,
+            return self.lab.run("router", *wrap, *self.AS_NOBODY, HAIRPIN, "exec", *KIND, "--", *words,
                                 check=False)
 
         for target in (TARGET4, f"[{TARGET6}]"):
@@ -125,7 +125,7 @@ class Exec(LabTest):
         # A user namespace's rights end with it: the command has none.
         self.assertRegex(run("grep", "CapEff", "/proc/self/status").stdout, r"CapEff:\s0+$")
 
-    @over("tun")
+    @over("tun", "system", "userspace")
     def test_an_ordinary_user(self):
         """Without root, where /dev/net/tun is open to all: a user namespace, in which the command keeps
         its user. The device of the machine is not touched: another name for it is mounted over."""
@@ -139,7 +139,7 @@ class Exec(LabTest):
                                  'mount -t tmpfs none /dev/net && mknod -m 600 /dev/net/tun c 10 200 && exec "$@"', "sh")
         self.check_ordinary_user("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh")
 
-    @over("tun")
+    @over("tun", "system", "userspace")
     def test_without_permission(self):
         done = self.lab.run("router", *self.AS_NOBODY, HAIRPIN, "exec", "--link", "tun", "true", check=False)
         self.assertEqual(done.returncode, 77, done.stderr)

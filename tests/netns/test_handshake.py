@@ -15,7 +15,7 @@ import time
 import unittest
 
 from hostlab import REDIRECT
-from lab import CLIENT4, DEAD4, HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, wait_for
+from lab import CLIENT4, DEAD4, HAIRPIN, KIND, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, wait_for
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 DIRECT = {"type": "direct", "tag": "direct"}
@@ -245,7 +245,7 @@ class Handshake(LabTest):
         # Accepted, and reset: before or after connect() has returned.
         for options, want in (((), "^ConnectionRefusedError$"), (("--tcp-handshake", "eager"), "^(up|ConnectionResetError)$")):
             for address in (TARGET4, TARGET6):
-                done = self.lab.run("router", HAIRPIN, "exec", "--link", LINK, *options, "--", "python3", "-c", script,
+                done = self.lab.run("router", HAIRPIN, "exec", *KIND, *options, "--", "python3", "-c", script,
                                     address)
                 self.assertRegex(done.stdout, want)
 
