@@ -2,6 +2,7 @@
 // told the first of them. Integers are in host order: both ends are one program on one machine.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>

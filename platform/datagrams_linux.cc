@@ -1,6 +1,8 @@
 // Datagrams in bursts: many in one system call, those of one sender together.
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -18,23 +20,6 @@ constexpr std::size_t kControlCapacity = CMSG_SPACE(sizeof(sockaddr_in6)) + CMSG
 constexpr std::size_t kMaxSegments = 64;  // UDP_MAX_SEGMENTS before Linux 6.9
 
 }  // namespace
-
-Burst Burst::part(std::size_t from, std::size_t n) const {
-  Burst some = *this;
-  some.offset += from * stride;
-  some.count = n;
-  some.last = size_of(from + n - 1);
-  if (n == 1) some.size = some.last;
-  return some;
-}
-
-Burst Burst::without_front(std::size_t bytes) const {
-  Burst rest = *this;
-  rest.offset += bytes;
-  rest.size -= bytes;
-  rest.last -= bytes;
-  return rest;
-}
 
 struct DatagramBatch::Slots {
   std::size_t slot_size;

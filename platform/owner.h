@@ -13,6 +13,9 @@
 
 namespace hairpin::platform {
 
+/// Numbers of the Internet Protocol.
+enum class Transport : std::uint8_t { tcp = 6, udp = 17 };
+
 /// A listening TCP socket.
 struct Listener {
   Endpoint address;
@@ -35,9 +38,8 @@ class SocketFinder {
     std::uint64_t inode = 0;
     std::uint32_t user = 0;
   };
-  /// The socket of `protocol` (IPPROTO_TCP or IPPROTO_UDP) with these ends. ENOENT: none is of this
-  /// host.
-  Result<Found> find(int protocol, const Endpoint& own, const Endpoint& other);
+  /// The socket with these ends. ENOENT: none is of this host.
+  Result<Found> find(Transport protocol, const Endpoint& own, const Endpoint& other);
 
  private:
   explicit SocketFinder(Fd socket) : socket_(std::move(socket)) {}

@@ -108,7 +108,7 @@ Result<SocketFinder> SocketFinder::open() {
   return SocketFinder(std::move(socket));
 }
 
-Result<SocketFinder::Found> SocketFinder::find(int protocol, const Endpoint& own,
+Result<SocketFinder::Found> SocketFinder::find(Transport protocol, const Endpoint& own,
                                                const Endpoint& other) {
   Request request{};
   request.header.nlmsg_len = sizeof request;
@@ -120,7 +120,7 @@ Result<SocketFinder::Found> SocketFinder::find(int protocol, const Endpoint& own
   inet_diag_sockid& id = request.body.id;
   // Of UDP the kernel takes them for those of a datagram that has come, "for historical reasons"
   // (net/ipv4/udp_diag.c).
-  const bool turned = protocol == IPPROTO_UDP;
+  const bool turned = protocol == Transport::udp;
   const Endpoint& source = turned ? other : own;
   const Endpoint& destination = turned ? own : other;
   id.idiag_sport = htons(source.port);

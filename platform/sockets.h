@@ -3,10 +3,8 @@
 // the thread that opens them.
 #pragma once
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,6 +28,8 @@ struct Binding {
   /// TCP: the SYN waits for the first bytes, and carries them, where the remote has offered that
   /// before (TCP_FASTOPEN_CONNECT, RFC 7413). Such a socket is writable at once.
   bool fast_open = false;
+  /// Asked about each socket before it is used; false: it must not be. Null: nobody.
+  const std::function<bool(int socket)>* protect = nullptr;
 };
 
 /// False where the kernel has no TCP_FASTOPEN_CONNECT, or must not use it.
@@ -94,6 +94,9 @@ int take_socket_error(int socket);
 
 /// Datagrams that found the receive queue of a socket full, since it was opened.
 std::uint64_t queue_overflows(int socket);
+
+/// A descriptor for nothing but to be given up, when there are no others. Empty: there is none.
+Fd open_spare();
 
 /// How many descriptors this process may have.
 std::size_t descriptor_limit();

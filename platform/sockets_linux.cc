@@ -1,9 +1,10 @@
 #include "platform/sockets.h"
 
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <string_view>
@@ -90,6 +91,9 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
         set(fd->get(), SOL_SOCKET, SO_MARK, static_cast<int>(binding.mark.value()), "SO_MARK");
     if (!marked) return marked.error();
   }
+  if (binding.protect != nullptr && *binding.protect && !(*binding.protect)(fd->get())) {
+    return Error{"the socket could not be kept out of the interface", EACCES};
+  }
   if (may_bind && !binding.interface.empty()) {
     if (auto bound = bind_to_device(fd->get(), binding.interface); !bound) return bound.error();
   }
@@ -168,30 +172,6 @@ Result<Fd> open_transparent_udp(const TransparentBinding& binding) {
   return fd;
 }
 
-Result<Endpoint> local_endpoint(int socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return last_error("getsockname");
-  }
-  return Endpoint::from_sockaddr(address);
-}
-
-Result<Endpoint> peer_endpoint(int socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return last_error("getpeername");
-  }
-  return Endpoint::from_sockaddr(address);
-}
-
-Result<std::uint16_t> local_port(int socket) {
-  const auto endpoint = local_endpoint(socket);
-  if (!endpoint) return endpoint.error();
-  return endpoint->port;
-}
-
 Result<Accepted> accept_tcp(int listener) {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
@@ -230,12 +210,6 @@ bool has_fast_open() {
          ::setsockopt(probe.get(), IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &kOn, sizeof kOn) == 0;
 }
 
-Result<> connect_outcome(int socket, const Endpoint& to) {
-  const int code = take_socket_error(socket);
-  if (code != 0) return Error{"connect " + to.text(), code};
-  return {};
-}
-
 Result<Fd> open_udp(Family family, const Binding& binding) {
   auto fd = open_outbound(family, SOCK_DGRAM, binding, true);
   if (!fd) return fd;
@@ -246,63 +220,11 @@ Result<Fd> open_udp(Family family, const Binding& binding) {
   return fd;
 }
 
-Result<> connect_udp(int socket, const Endpoint& to) {
-  sockaddr_storage address{};
-  const socklen_t size = to.to_sockaddr(address);
-  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
-    return last_error("connect " + to.text());
-  }
-  return {};
-}
-
-void reset_on_close(int socket) {
-  const linger now{.l_onoff = 1, .l_linger = 0};
-  (void)::setsockopt(socket, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
-Result<std::span<const std::byte>> peek(int socket, std::span<std::byte> into) {
-  const ssize_t size = ::recv(socket, into.data(), into.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (size < 0) return last_error("recv");
-  return std::span<const std::byte>(into.first(static_cast<std::size_t>(size)));
-}
-
-void set_low_water(int socket, std::size_t bytes) {
-  (void)set(socket, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes), "SO_RCVLOWAT");
-}
-
-void set_no_delay(int socket) {
-  (void)set(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-}
-
-void set_urgent_inline(int socket) {
-  (void)set(socket, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE");
-}
-
-int take_socket_error(int socket) {
-  int code = 0;
-  socklen_t size = sizeof code;
-  if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &size) != 0) return errno;
-  return code;
-}
-
 std::uint64_t queue_overflows(int socket) {
   std::array<std::uint32_t, SK_MEMINFO_VARS> values{};
   socklen_t size = sizeof values;
   if (::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, values.data(), &size) != 0) return 0;
   return values[SK_MEMINFO_DROPS];
-}
-
-std::size_t descriptor_limit() {
-  rlimit limit{};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
-}
-
-Result<std::size_t> raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("getrlimit");
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("setrlimit");
-  return limit.rlim_cur;
 }
 
 }  // namespace hairpin::platform

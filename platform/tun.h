@@ -42,6 +42,9 @@ Result<Tun> open_tun(const TunOptions& options);
 /// information, and of the name given (empty: any). Owns the descriptor only on success.
 Result<Tun> adopt_tun(int fd, const std::string& name);
 
+/// Another descriptor for the same. Errors: EBADF.
+Result<Fd> duplicate(int fd);
+
 /// The descriptor handed over in HAIRPIN_TUN_FD, XRAY_TUN_FD or xray.tun.fd, the first that is set;
 /// -1 when none is. An error when its value is no number of a descriptor beyond the standard ones.
 Result<int> tun_fd_from_environment();

@@ -43,12 +43,6 @@ Result<Fd> open_queue(const TunOptions& options, std::string& name) {
   return fd;
 }
 
-Result<Fd> duplicate(int fd) {
-  Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!copy) return last_error("fcntl(F_DUPFD_CLOEXEC)");
-  return copy;
-}
-
 Result<Fd> open_writer(const Tun& tun, const TunOptions& options) {
   if (tun.queues.size() == 1) return duplicate(tun.queues.front().get());
   std::string name = tun.name;
@@ -75,6 +69,12 @@ void request_offloads(Tun& tun, bool udp) {
 }
 
 }  // namespace
+
+Result<Fd> duplicate(int fd) {
+  Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return last_error("fcntl(F_DUPFD_CLOEXEC)");
+  return copy;
+}
 
 Result<Tun> open_tun(const TunOptions& options) {
   if (options.name.size() >= IFNAMSIZ) {

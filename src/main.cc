@@ -12,6 +12,7 @@
 #include "app/diagnose.h"
 #include "base/log.h"
 #include "cli/command_line.h"
+#include "config/android.h"
 #include "config/parse.h"
 #include "config/parse_outbounds.h"
 #include "config/reader.h"
@@ -55,6 +56,7 @@ std::optional<config::Config> load(const cli::Source& source) {
     config = config::parse(text, problems);
   }
   if (config) {
+    config::load_packages(*config, problems);
     config::load_rule_sets(*config, problems);
     config::load_certificates(*config, problems);
     if (!problems.empty()) config.reset();

@@ -10,6 +10,7 @@
 #include "base/asio.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "platform/descriptor.h"
 #include "platform/monitor.h"
 
 namespace hairpin::app {

@@ -1,9 +1,6 @@
 #include "app/engine.h"
 
-#include <sched.h>
-
 #include <algorithm>
-#include <csignal>
 
 #include "app/rule_updates.h"
 #include "base/log.h"
@@ -11,6 +8,7 @@
 #include "dispatch/tcp_listener.h"
 #include "dispatch/udp_listener.h"
 #include "nat/translate.h"
+#include "platform/process.h"
 #include "stack/queue_port.h"
 
 namespace hairpin::app {
@@ -169,7 +167,8 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
     stations_ = std::make_unique<Stations>(std::move(*surroundings.neighbours));
   }
   const bool takes_bypasses = surroundings.takes_bypasses;
-  std::signal(SIGPIPE, SIG_IGN);
+  const auto protect = std::move(surroundings.protect);
+  platform::ignore_broken_pipes();
   for (std::size_t i = 0; i < links.size(); ++i) {
     sources_.push_back(std::make_unique<Source>(std::move(links[i]), i, same_namespace));
   }
@@ -177,6 +176,7 @@ Engine::Engine(const config::Config& config, std::vector<stack::Link> links, uns
     auto worker =
         std::make_unique<PerWorker>(policy_, store_, loop_guard_, who_.get(), stations_.get(),
                                     takes_bypasses ? &bypasses_ : nullptr, same_namespace);
+    worker->worker.protect = protect;
     for (std::size_t i = 0; i < sources_.size(); ++i) {
       worker->add(*sources_[i], policy_->config.inbounds[i], index, prepared_, link_lost_);
     }
@@ -321,10 +321,7 @@ std::string Engine::counters() const {
 }
 
 unsigned default_workers() {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
-  return static_cast<unsigned>(std::max(1, CPU_COUNT(&cpus)));
+  return platform::processors();
 }
 
 }  // namespace hairpin::app

@@ -21,6 +21,7 @@ struct Surroundings {
   std::optional<platform::SocketFinder> sockets;   ///< Local processes.
   std::optional<platform::Neighbours> neighbours;  ///< Hardware addresses.
   bool takes_bypasses = false;                     ///< Somebody calls take_bypasses.
+  std::function<bool(int socket)> protect = {};    ///< Of outbound sockets: platform::Binding.
 };
 
 class Engine {

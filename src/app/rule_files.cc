@@ -16,7 +16,7 @@ void RuleFiles::follow(const config::Config& config) {
 bool RuleFiles::have_changed() {
   bool any = false;
   for (auto& [path, file] : files_) {
-    const auto now = config::stamp_of(path);
+    const auto now = stamp_of(path);
     // A file that has vanished is being replaced, or will be missed when the program starts again.
     file.due = now && now != file.loaded && now == file.seen;
     file.seen = now;

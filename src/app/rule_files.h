@@ -24,8 +24,8 @@ class RuleFiles {
 
  private:
   struct File {
-    std::optional<config::Stamp> loaded;  ///< As it was when it was read.
-    std::optional<config::Stamp> seen;    ///< At the last look.
+    std::optional<Stamp> loaded;  ///< As it was when it was read.
+    std::optional<Stamp> seen;    ///< At the last look.
     bool due = false;
   };
   std::map<std::string, File> files_;  ///< By path.

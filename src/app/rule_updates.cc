@@ -1,7 +1,5 @@
 #include "app/rule_updates.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -26,18 +24,14 @@ std::string etag_path(const config::RuleSet& set) {
 
 /// How long the last look at the server has been ago; none has been: as long as can be.
 Clock::duration age_of(const config::RuleSet& set) {
-  struct stat file{};
-  if (::stat(set.path.c_str(), &file) != 0 || ::stat(etag_path(set).c_str(), &file) != 0) {
-    return Clock::duration::max();
-  }
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::max<Clock::duration>(now - std::chrono::seconds(file.st_mtim.tv_sec),
-                                   Clock::duration::zero());
+  const auto looked = stamp_of(etag_path(set));
+  if (!stamp_of(set.path) || !looked) return Clock::duration::max();
+  const auto age = std::filesystem::file_time_type::clock::now() - looked->changed;
+  return std::max(std::chrono::duration_cast<Clock::duration>(age), Clock::duration::zero());
 }
 
 std::string etag_of(const config::RuleSet& set) {
-  struct stat file{};
-  if (::stat(set.path.c_str(), &file) != 0) return "";
+  if (!stamp_of(set.path)) return "";
   std::ifstream in(etag_path(set));
   std::string etag;
   std::getline(in, etag);
@@ -52,11 +46,10 @@ Result<> check_and_keep(config::RuleSet set, const std::string& body) {
   config::Problems problems;
   config::load_rule_set(set, problems);
   if (!problems.empty()) {
-    ::unlink(set.path.c_str());
+    remove_file(set.path);
     return Error{problems.front().message};
   }
-  if (::rename(set.path.c_str(), place.c_str()) != 0) return last_error("rename " + set.path);
-  return {};
+  return rename_file(set.path, place);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,7 +20,6 @@
 #include "app/selections.h"
 #include "app/settled.h"
 #include "base/log.h"
-#include "flow/resolver.h"
 #include "host/chains.h"
 #include "host/keeper.h"
 #include "host/leftovers.h"
@@ -27,6 +27,7 @@
 #include "host/snapshot.h"
 #include "host/uplink.h"
 #include "platform/cgroup.h"
+#include "platform/names.h"
 #include "platform/netns.h"
 #include "platform/privileges.h"
 #include "platform/sockets.h"
@@ -172,7 +173,7 @@ Result<host::Names> resolve_proxies(const config::Config& config) {
     const config::Server* server = host::server_of(outbound);
     if (!captures || server == nullptr || IpAddr::parse(server->host)) continue;
     if (!outside) outside.emplace(config.route.default_mark);
-    auto addresses = look_up(server->host);
+    auto addresses = platform::look_up(server->host);
     if (!addresses) {
       return Error{addresses.error().text() +
                    "; the name of a proxy must be known before its way is captured, too"};
@@ -383,7 +384,12 @@ int run(const config::Config& asked, const RunOptions& options) {
   const unsigned workers = default_workers();
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
+  // Who has been handed a TUN and no rights cannot mark its sockets: the TUN's maker keeps them out.
   const bool same_namespace = !*space;
+  const bool marks = same_namespace && platform::may_administer_network();
+  if (same_namespace && !marks) {
+    log::info("outbound sockets have no mark: that needs CAP_NET_ADMIN");
+  }
   if (!same_namespace && config.route.auto_detect_interface) {
     return fail(
         Error{"auto_detect_interface looks where the interfaces are, and --netns puts them "
@@ -409,7 +415,7 @@ int run(const config::Config& asked, const RunOptions& options) {
   Result<> served;
   std::thread control([&] {
     const auto entered = same_namespace ? Result<>() : platform::enter_network_namespace(*space);
-    made_here.set_value(entered ? make_here(config, same_namespace, workers)
+    made_here.set_value(entered ? make_here(config, marks, workers)
                                 : Result<Made>(Error(entered.error()).in("--netns")));
     give_up_administration();
     if (Running* task = running.get()) {
@@ -424,13 +430,13 @@ int run(const config::Config& asked, const RunOptions& options) {
     control.join();
     return fail(made.error());
   }
-  auto policies = policies_of(config, made->links, same_namespace);
+  auto policies = policies_of(config, made->links, marks);
   std::vector<std::string> descriptions;
   for (const stack::Link& link : made->links) descriptions.push_back(stack::describe(link));
 
   std::atomic<bool> lost = false;
   Engine engine(
-      config, std::move(made->links), workers, same_namespace,
+      config, std::move(made->links), workers, marks,
       [&lost] {
         if (lost.exchange(true)) return;
         log::error("the interface was removed by somebody else; stopping");

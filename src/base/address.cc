@@ -1,9 +1,8 @@
 #include "base/address.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
+// With Asio's addresses come the system's socket headers, whichever system it is.
+#include <boost/asio/ip/address.hpp>
 #include <charconv>
 #include <cstring>
 
@@ -137,7 +136,7 @@ Endpoint Endpoint::from_sockaddr(const sockaddr_storage& from) {
   return {IpAddr(bytes).unmapped(), ntohs(v6.sin6_port)};
 }
 
-socklen_t Endpoint::to_sockaddr(sockaddr_storage& to) const {
+std::uint32_t Endpoint::to_sockaddr(sockaddr_storage& to) const {
   to = {};
   if (address.is_v4()) {
     sockaddr_in v4{};

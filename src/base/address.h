@@ -2,8 +2,6 @@
 // packet headers has one path for IPv4 and IPv6.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <array>
 #include <compare>
 #include <cstdint>
@@ -11,6 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+struct sockaddr_storage;
 
 namespace hairpin {
 
@@ -85,7 +85,7 @@ struct Endpoint {
   /// IPv4-mapped IPv6 addresses become IPv4. Requires: an AF_INET or AF_INET6 address.
   static Endpoint from_sockaddr(const sockaddr_storage& from);
   /// Returns the length of what was written to `to`.
-  socklen_t to_sockaddr(sockaddr_storage& to) const;
+  std::uint32_t to_sockaddr(sockaddr_storage& to) const;
 
   friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };

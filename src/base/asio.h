@@ -9,7 +9,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -28,10 +27,5 @@ inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> kAsTuple{};
 
 using Clock = std::chrono::steady_clock;
 using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
-
-/// Any non-blocking descriptor: socket, TUN queue. Asio only waits for it; reads and writes are the
-/// system calls of platform/, so that each error keeps its name and errno.
-using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
-using Wait = asio::posix::descriptor_base;
 
 }  // namespace hairpin

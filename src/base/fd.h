@@ -1,10 +1,12 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <utility>
 
 namespace hairpin {
+
+/// close(2); closesocket on Windows, where sockets are the only descriptors there are here. Their
+/// handles fit an int: "64-bit versions of Windows use 32-bit handles for interoperability".
+void close_descriptor(int fd);
 
 /// Owns one file descriptor; closes it when it goes. Empty is -1.
 class [[nodiscard]] Fd {
@@ -25,7 +27,7 @@ class [[nodiscard]] Fd {
   explicit operator bool() const { return fd_ >= 0; }
   int release() { return std::exchange(fd_, -1); }
   void reset() {
-    if (fd_ >= 0) ::close(release());
+    if (fd_ >= 0) close_descriptor(release());
   }
 
  private:

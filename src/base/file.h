@@ -1,8 +1,12 @@
-// Files that are replaced whole.
+// Files: replaced whole, written at their end, looked at for a change.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 
@@ -13,5 +17,39 @@ namespace hairpin {
 /// renamed. Its folder is made if need be. It does not wait for the disk (fsync(2)): after a power
 /// cut some file systems have an empty file.
 Result<> replace_file(const std::string& path, std::string_view bytes);
+
+/// Puts a file in the place of another one.
+Result<> rename_file(const std::string& from, const std::string& to);
+/// Removes it, if it is there.
+void remove_file(const std::string& path);
+
+/// Tells one state of a file from another: when its content changes, so does one of these.
+struct Stamp {
+  std::filesystem::file_time_type changed;
+  std::uintmax_t size = 0;  ///< Bytes.
+  std::uint64_t inode = 0;  ///< A file may be put in place of another. 0 on Windows.
+
+  friend bool operator==(const Stamp&, const Stamp&) = default;
+};
+/// Empty: there is none.
+std::optional<Stamp> stamp_of(const std::string& path);
+
+/// A file that is there, and that bytes are added to. Nobody who is started by this process has it.
+class AppendedFile {
+ public:
+  static Result<AppendedFile> open(const std::string& path);
+  AppendedFile(AppendedFile&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  AppendedFile& operator=(AppendedFile&& other) noexcept {
+    std::swap(file_, other.file_);
+    return *this;
+  }
+  ~AppendedFile();
+
+  Result<> append(std::string_view bytes);
+
+ private:
+  explicit AppendedFile(int file) : file_(file) {}
+  int file_;
+};
 
 }  // namespace hairpin

@@ -15,6 +15,7 @@ namespace hairpin::log {
 namespace {
 
 std::shared_ptr<spdlog::logger> logger;
+std::function<void(Level, const std::string&)> sink;
 std::atomic<Level> threshold{Level::off};
 bool journal = false;
 
@@ -51,15 +52,18 @@ std::optional<Level> parse_level(std::string_view name) {
 }
 
 Result<> start(const Options& options) {
+  sink = options.sink;
+  threshold = options.level;
+  if (sink) return {};
   try {
-    spdlog::sink_ptr sink;
+    spdlog::sink_ptr writes;
     if (options.file.empty()) {
-      sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+      writes = std::make_shared<spdlog::sinks::stderr_sink_mt>();
       journal = std::getenv("JOURNAL_STREAM") != nullptr;
     } else {
-      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
+      writes = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
     }
-    logger = std::make_shared<spdlog::logger>("hairpin", std::move(sink));
+    logger = std::make_shared<spdlog::logger>("hairpin", std::move(writes));
   } catch (const spdlog::spdlog_ex& failure) {
     return Error{std::string("log.output: ") + failure.what()};
   }
@@ -69,7 +73,6 @@ Result<> start(const Options& options) {
   logger->set_pattern(pattern);
   logger->set_level(spdlog::level::trace);
   logger->flush_on(spdlog::level::trace);
-  threshold = options.level;
   return {};
 }
 
@@ -84,6 +87,7 @@ bool enabled(Level level) {
 }
 
 void write(Level level, std::string_view line) {
+  if (sink) return sink(level, std::string(line));
   if (!logger || !enabled(level)) return;
   if (journal) {
     logger->log(library_level(level), "<{}>{}", journal_priority(level), line);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +22,11 @@ struct Options {
   Level level = Level::info;
   std::string file;       ///< Empty: standard error.
   bool timestamp = true;  ///< Left out under systemd, whose journal has its own.
+  /// Not empty: lines go there, without time and level, from any thread.
+  std::function<void(Level level, const std::string& line)> sink = {};
 };
 
-/// Call once, before threads begin. Without it nothing is written.
+/// Call before threads begin. Without it nothing is written.
 Result<> start(const Options& options);
 void set_level(Level level);
 Level level();

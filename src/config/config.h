@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/strong.h"
 #include "config/tls.h"
@@ -102,6 +103,10 @@ struct AutoRoute {
   std::vector<std::string> exclude_interface;
   std::vector<UidRange> include_uid;  ///< Empty: all.
   std::vector<UidRange> exclude_uid;
+  // Android: what they mean is added to the two above (config/android.h).
+  std::vector<std::uint32_t> include_android_user;
+  std::vector<std::string> include_package;
+  std::vector<std::string> exclude_package;
   std::vector<MacAddress> include_mac;  ///< Empty: all.
   std::vector<MacAddress> exclude_mac;
   std::vector<std::string> include_cgroup;  ///< Paths below the root; empty: all.
@@ -271,15 +276,6 @@ enum class RuleSetFormat : std::uint8_t {
   source,        ///< A file of JSON.
   binary,        ///< ".srs"
   mmdb,          ///< A database of MaxMind's: the addresses of some countries.
-};
-
-/// What tells that a file is another one than before, without reading it.
-struct Stamp {
-  std::int64_t changed = 0;  ///< Nanoseconds.
-  std::int64_t size = 0;
-  std::uint64_t number = 0;  ///< Of its inode: a file may be put in place of another.
-
-  friend bool operator==(const Stamp&, const Stamp&) = default;
 };
 
 struct RuleSet {

@@ -12,6 +12,9 @@ namespace hairpin::config {
 
 namespace {
 
+constexpr std::string_view kAndroidUsersText = "the number of an Android user, or a list of them";
+constexpr std::string_view kPackages = "the name of an Android package, or a list of them";
+constexpr std::uint64_t kLastAndroidUser = 999;
 constexpr std::string_view kUsers = "the number of a user, or a list of them";
 constexpr std::string_view kUserRanges = "a range such as \"1000:2000\", or a list of them";
 constexpr std::string_view kInterfaces = "the name of an interface, or a list of them";
@@ -125,7 +128,7 @@ void read_queue(const Reader& reader, TunInbound& tun) {
   if (queue != kNone) tun.auto_route.queue = static_cast<std::uint16_t>(queue);
 }
 
-constexpr std::array<Field<TunInbound>, 26> kFields{{
+constexpr std::array<Field<TunInbound>, 29> kFields{{
     {"auto_route", kBool, into_route<&AutoRoute::enabled>},
     {"strict_route", kBool, into_route<&AutoRoute::strict>},
     {"auto_redirect", kBool, into_route<&AutoRoute::redirect>},
@@ -167,6 +170,18 @@ constexpr std::array<Field<TunInbound>, 26> kFields{{
      [](const Reader& reader, TunInbound& tun) {
        read_user_ranges(reader, tun.auto_route.exclude_uid);
      }},
+    {"include_android_user", kAndroidUsersText,
+     [](const Reader& reader, TunInbound& tun) {
+       for (const Reader element : reader.list()) {
+         std::uint64_t user = 0;
+         const std::size_t before = reader.problems().size();
+         read_number(element, 0, kLastAndroidUser, user);
+         if (reader.problems().size() != before) continue;
+         tun.auto_route.include_android_user.push_back(static_cast<std::uint32_t>(user));
+       }
+     }},
+    {"include_package", kPackages, into_route<&AutoRoute::include_package>},
+    {"exclude_package", kPackages, into_route<&AutoRoute::exclude_package>},
     {"include_mac_address", kMacs,
      [](const Reader& reader, TunInbound& tun) { read_macs(reader, tun.auto_route.include_mac); }},
     {"exclude_mac_address", kMacs,

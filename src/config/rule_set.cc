@@ -1,7 +1,5 @@
 #include "config/rule_set.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -285,13 +283,6 @@ void load_rule_set(RuleSet& set, Problems& problems) {
   } catch (const std::bad_alloc&) {
     problems.push_back({"route.rule_set \"" + set.tag + "\"", "there is not enough memory for it"});
   }
-}
-
-std::optional<Stamp> stamp_of(const std::string& path) {
-  struct stat file{};
-  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
-  return Stamp{file.st_mtim.tv_sec * std::int64_t{1'000'000'000} + file.st_mtim.tv_nsec,
-               file.st_size, file.st_ino};
 }
 
 void load_rule_sets(Config& config, Problems& problems) {

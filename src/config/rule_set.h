@@ -23,9 +23,6 @@ Result<> read_file(const std::string& path, std::string& out);
 /// Reads the file of `set`, and compiles what is in it. On an error `set` is what it was.
 void load_rule_set(RuleSet& set, Problems& problems);
 
-/// Empty: it is not there.
-std::optional<Stamp> stamp_of(const std::string& path);
-
 /// Gives the inbounds the addresses of the rule-sets they name.
 void gather_addresses(Config& config, Problems& problems);
 

@@ -1,7 +1,7 @@
 #include "dispatch/sniff_client.h"
 
 #include "base/log.h"
-#include "platform/stream_pair.h"
+#include "platform/stream.h"
 #include "sniff/sniff.h"
 
 namespace hairpin::dispatch {

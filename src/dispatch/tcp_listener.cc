@@ -1,7 +1,5 @@
 #include "dispatch/tcp_listener.h"
 
-#include <fcntl.h>
-
 #include <array>
 
 #include "base/log.h"
@@ -19,10 +17,6 @@ constexpr std::size_t kSavedSyn = 256;
 /// Before the next attempt, when there is nothing to accept with.
 constexpr auto kPause = std::chrono::milliseconds(100);
 
-Fd open_reserve() {
-  return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-}
-
 bool out_of_descriptors(int code) {
   return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
@@ -35,7 +29,7 @@ TcpListener::TcpListener(Admission& admission, Fd listener, Arrival arrival)
       listener_(worker_.executor(), listener.release()),
       pause_(worker_.executor()),
       arrival_(arrival),
-      reserve_(open_reserve()) {}
+      reserve_(platform::open_spare()) {}
 
 void TcpListener::start() {
   wait();
@@ -61,7 +55,7 @@ void TcpListener::wait_a_moment() {
   pause_.expires_after(kPause);
   pause_.async_wait([this](const boost::system::error_code& ec) {
     if (ec) return;
-    if (!reserve_) reserve_ = open_reserve();
+    if (!reserve_) reserve_ = platform::open_spare();
     wait();
   });
 }
@@ -93,7 +87,7 @@ TcpListener::Refused TcpListener::refuse_one() {
   } else {
     refused = out_of_descriptors(client.error().code) ? Refused::stuck : Refused::none;
   }
-  reserve_ = open_reserve();
+  reserve_ = platform::open_spare();
   return refused;
 }
 

@@ -1,15 +1,11 @@
 #include "dns/fake_pool.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
 #include <fstream>
 
-#include "base/file.h"
 #include "base/interval.h"
 
 namespace hairpin::dns {
@@ -88,9 +84,11 @@ Result<> FakePool::compact() {
     lines += line_of(number, names_[number]);
     ++lines_;
   }
+  journal_.reset();
   if (auto written = replace_file(path_, lines); !written) return written;
-  journal_ = Fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-  if (!journal_) return last_error("open " + path_);
+  auto journal = AppendedFile::open(path_);
+  if (!journal) return journal.error();
+  journal_ = std::move(*journal);
   return {};
 }
 
@@ -111,7 +109,7 @@ std::uint32_t FakePool::number_of(const std::string& name) {
   assign(number, name);
   const std::string line = line_of(number, name);
   // A line that is not written is a name that is not known after a restart: no reason to fail.
-  if (journal_ && ::write(journal_.get(), line.data(), line.size()) < 0) journal_.reset();
+  if (journal_ && !journal_->append(line)) journal_.reset();
   if (journal_ && ++lines_ > 2 * capacity_ && !compact()) journal_.reset();
   return number;
 }

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/fd.h"
+#include "base/file.h"
 #include "base/result.h"
 
 namespace hairpin::dns {
@@ -51,7 +51,7 @@ class FakePool {
   std::uint32_t capacity_ = 0;
   std::uint32_t next_ = 0;
   std::string path_;
-  Fd journal_;
+  std::optional<AppendedFile> journal_;
   std::uint32_t lines_ = 0;  ///< In it.
 };
 

@@ -1,9 +1,9 @@
 #include "dns/message_stream.h"
 
-#include <sys/socket.h>
-
 #include <array>
 #include <utility>
+
+#include "platform/stream.h"
 
 namespace hairpin::dns {
 
@@ -36,11 +36,13 @@ Task<Result<>> MessageStream::receive_more(const Deadline& deadline) {
     if (deadline.expired()) co_return Error{"receive", ETIMEDOUT};
     if (ec || !is_open()) co_return Error{"receive", ECANCELED};
     std::array<std::uint8_t, 4096> block;
-    const ssize_t got = ::recv(socket_.native_handle(), block.data(), block.size(), MSG_DONTWAIT);
-    if (got == 0) co_return Error{"the connection was closed"};
-    if (got < 0 && errno != EAGAIN) co_return last_error("receive");
-    if (got < 0) continue;
-    received_.insert(received_.end(), block.begin(), block.begin() + got);
+    const auto got =
+        platform::receive(socket_.native_handle(), std::as_writable_bytes(std::span(block)));
+    if (!got && platform::would_block(got.error())) continue;
+    if (!got) co_return Error("receive", got.error().code);
+    if (*got == 0) co_return Error{"the connection was closed"};
+    received_.insert(received_.end(), block.begin(),
+                     block.begin() + static_cast<std::ptrdiff_t>(*got));
     co_return Result<>();
   }
 }
@@ -82,13 +84,12 @@ void MessageStream::send_bytes(View bytes) {
 Task<> MessageStream::write_all() {
   const auto self = shared_from_this();
   while (is_open() && !unsent_.empty()) {
-    const ssize_t sent = ::send(socket_.native_handle(), unsent_.data(), unsent_.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      unsent_.erase(unsent_.begin(), unsent_.begin() + sent);
+    const auto sent = platform::send(socket_.native_handle(), std::as_bytes(std::span(unsent_)));
+    if (sent) {
+      unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(*sent));
       continue;
     }
-    if (errno != EAGAIN) {
+    if (!platform::would_block(sent.error())) {
       close();
       break;
     }

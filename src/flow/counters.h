@@ -51,6 +51,7 @@ enum class Count : std::uint8_t {
   tun_read_error,
   tun_write_error,  ///< Packets that the interface would not take.
   checksum_wrong,   ///< Packets from the interface, dropped.
+  memory_short,     ///< Packets dropped, connections refused: the ceiling was reached.
   fragments_lost,   ///< Whose datagram was never whole, or contradicted itself.
   count_
 };
@@ -69,7 +70,7 @@ inline constexpr std::array<std::string_view, kCounts> kCountNames{
     "dns_cached",        "dns_asked",        "dns_failed",
     "dns_malformed",     "dns_overload",     "fake_unknown",
     "tun_read_error",    "tun_write_error",  "checksum_wrong",
-    "fragments_lost"};
+    "memory_short",      "fragments_lost"};
 
 /// Written by one thread, read by any.
 class Counters {

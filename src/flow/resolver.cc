@@ -1,10 +1,9 @@
 #include "flow/resolver.h"
 
-#include <netdb.h>
-
-#include <cstring>
 #include <mutex>
 #include <thread>
+
+#include "platform/names.h"
 
 namespace hairpin {
 
@@ -15,24 +14,6 @@ constexpr auto kKeepAnswer = std::chrono::seconds(60);
 constexpr auto kKeepFailure = std::chrono::seconds(2);
 
 }  // namespace
-
-Addresses look_up(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (const int code = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); code != 0) {
-    return Error{"resolve " + host + ": " + ::gai_strerror(code)};
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
-  std::vector<IpAddr> addresses;
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    sockaddr_storage address{};
-    std::memcpy(&address, entry->ai_addr, entry->ai_addrlen);
-    addresses.push_back(Endpoint::from_sockaddr(address).address);
-  }
-  if (addresses.empty()) return Error{"resolve " + host + ": no address"};
-  return addresses;
-}
 
 struct Resolver::Mailbox {
   std::mutex mutex;
@@ -51,7 +32,7 @@ Resolver::~Resolver() {
 
 void Resolver::ask(const std::string& host) {
   std::thread([mailbox = mailbox_, host] {
-    Addresses answer = look_up(host);
+    Addresses answer = platform::look_up(host);
     const std::lock_guard lock(mailbox->mutex);
     if (mailbox->owner == nullptr) return;
     // The owner cannot go before this is posted; after it has gone, its context runs nothing.

@@ -21,9 +21,6 @@ namespace hairpin {
 
 using Addresses = Result<std::vector<IpAddr>>;
 
-/// Asks the system, and waits for it.
-Addresses look_up(const std::string& host);
-
 /// For one thread.
 class Resolver {
  public:

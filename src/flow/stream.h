@@ -6,8 +6,8 @@
 #include <atomic>
 #include <memory>
 
-#include "base/asio.h"
 #include "base/fd.h"
+#include "platform/descriptor.h"
 #include "platform/sockets.h"
 
 namespace hairpin {

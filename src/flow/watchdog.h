@@ -5,6 +5,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "base/asio.h"
+#include "platform/descriptor.h"
 
 namespace hairpin {
 

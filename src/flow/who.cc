@@ -1,7 +1,5 @@
 #include "flow/who.h"
 
-#include <netinet/in.h>
-
 #include <algorithm>
 
 namespace hairpin {
@@ -48,7 +46,8 @@ void Who::serve() {
 }
 
 Owner Who::look_up(const Flow& flow) {
-  const int protocol = flow.network == Network::tcp ? IPPROTO_TCP : IPPROTO_UDP;
+  const auto protocol =
+      flow.network == Network::tcp ? platform::Transport::tcp : platform::Transport::udp;
   const auto socket = sockets_.find(protocol, flow.client, flow.destination);
   // A socket whose last descriptor is closed has no number any more.
   if (!socket || socket->inode == 0) return nullptr;

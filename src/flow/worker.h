@@ -20,6 +20,7 @@
 #include "flow/stations.h"
 #include "flow/watchdog.h"
 #include "flow/who.h"
+#include "platform/descriptor.h"
 #include "platform/sockets.h"
 #include "platform/splice.h"
 
@@ -52,6 +53,8 @@ struct Worker {
 
   Executor executor() { return context.get_executor(); }
 
+  /// See platform::Binding.
+  std::function<bool(int socket)> protect;
   /// The interface that leads out, for sockets that are to be bound to it; empty: not known.
   std::string uplink;
 

@@ -1,12 +1,11 @@
 #include "outbound/dialer.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
 
 #include "outbound/outbound.h"
+#include "platform/stream.h"
 
 namespace hairpin::outbound {
 
@@ -28,6 +27,7 @@ platform::Binding DialOptions::binding(const Worker& worker, const IpAddr& to) c
   if (!to.is_loopback()) binding.source = to.is_v4() ? source4 : source6;
   binding.reuse_address = reuse_address;
   binding.fast_open = fast_open;
+  binding.protect = &worker.protect;
   return binding;
 }
 
@@ -221,14 +221,15 @@ Task<Result<Connection>> dial(Worker& worker, const config::Server& server,
 
 Task<Result<>> Handshake::send(std::span<const std::byte> message) {
   while (!message.empty()) {
-    const ssize_t sent = ::send(socket_.native_handle(), message.data(), message.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) {
-      message = message.subspan(static_cast<std::size_t>(sent));
+    auto sent = platform::send(socket_.native_handle(), message);
+    if (sent) {
+      message = message.subspan(*sent);
       continue;
     }
     // EINPROGRESS: the SYN of a fast open that could not carry the message.
-    if (errno != EAGAIN && errno != EINPROGRESS) co_return last_error("send to the proxy");
+    if (!platform::would_block(sent.error()) && sent.error().code != EINPROGRESS) {
+      co_return Error("send to the proxy", sent.error().code);
+    }
     auto [ec] = co_await socket_.async_wait(Wait::wait_write, kAsTuple);
     if (deadline_.expired()) co_return Error{"handshake with the proxy", ETIMEDOUT};
     if (ec) co_return Error{"handshake with the proxy", ECANCELED};
@@ -243,13 +244,13 @@ Task<Result<>> Handshake::receive_more() {
     auto [ec] = co_await socket_.async_wait(Wait::wait_read, kAsTuple);
     if (deadline_.expired()) co_return Error{"handshake with the proxy", ETIMEDOUT};
     if (ec) co_return Error{"handshake with the proxy", ECANCELED};
-    const ssize_t got = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (got > 0) {
-      received_.insert(received_.end(), buffer.begin(), buffer.begin() + got);
-      co_return Result<>();
-    }
-    if (got == 0) co_return Error{"the proxy closed the connection in the handshake"};
-    if (errno != EAGAIN) co_return last_error("receive from the proxy");
+    const auto got = platform::receive(socket_.native_handle(), buffer);
+    if (!got && platform::would_block(got.error())) continue;
+    if (!got) co_return Error("receive from the proxy", got.error().code);
+    if (*got == 0) co_return Error{"the proxy closed the connection in the handshake"};
+    received_.insert(received_.end(), buffer.begin(),
+                     buffer.begin() + static_cast<std::ptrdiff_t>(*got));
+    co_return Result<>();
   }
 }
 

@@ -1,7 +1,5 @@
 #include "outbound/fetch.h"
 
-#include <sys/socket.h>
-
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -10,6 +8,7 @@
 
 #include "config/url.h"
 #include "outbound/tls.h"
+#include "platform/stream.h"
 
 namespace hairpin::outbound {
 
@@ -30,17 +29,16 @@ Task<Result<>> receive(Worker& worker, Connection& connection, Parser& parser) {
     const Deadline deadline(worker.watchdog, connection.socket, kPatience);
     (void)co_await connection.socket.async_wait(Wait::wait_read, kAsTuple);
     if (deadline.expired()) co_return Error{"receive", ETIMEDOUT};
-    const ssize_t got =
-        ::recv(connection.socket.native_handle(), block.data(), block.size(), MSG_DONTWAIT);
-    if (got < 0 && errno == EAGAIN) continue;
-    if (got < 0) co_return last_error("receive");
+    const auto got = platform::receive(connection.socket.native_handle(), block);
+    if (!got && platform::would_block(got.error())) continue;
+    if (!got) co_return Error("receive", got.error().code);
     boost::system::error_code ec;
-    if (got == 0) {
+    if (*got == 0) {
       parser.put_eof(ec);
       if (ec || !parser.is_done()) co_return Error{"the connection was closed too early"};
       break;
     }
-    held.insert(held.end(), block.begin(), block.begin() + got);
+    held.insert(held.end(), block.begin(), block.begin() + static_cast<std::ptrdiff_t>(*got));
     const std::size_t taken = parser.put(boost::asio::buffer(held), ec);
     if (ec && ec != http::error::need_more) co_return Error{"no HTTP response: " + ec.message()};
     held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(taken));

@@ -1,10 +1,9 @@
 #include "outbound/group.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 
 #include "base/log.h"
+#include "platform/stream.h"
 #include "wire/http_connect.h"
 
 namespace hairpin::outbound {
@@ -169,7 +168,7 @@ void Group::interrupt(const std::string& member) {
     if (connection.through == member) continue;
     // Whoever reads it finds the end, and that it is none.
     connection.resets->by_remote = true;
-    ::shutdown(connection.socket, SHUT_RDWR);
+    platform::shut_down(connection.socket);
   }
 }
 

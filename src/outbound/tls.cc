@@ -4,13 +4,12 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
-#include "platform/stream_pair.h"
+#include "platform/stream.h"
 
 namespace hairpin::outbound {
 
@@ -278,15 +277,15 @@ class TlsStream : public boost::intrusive_ref_counter<TlsStream, boost::thread_u
     if (!up_.rest.empty()) return encrypt(up_.rest);
     if (up_.source_ended) return say_goodbye();
     const std::span<std::byte> piece = std::span(worker_.scratch).first(kPiece);
-    const ssize_t got = ::recv(user_.native_handle(), piece.data(), piece.size(), MSG_DONTWAIT);
-    if (got < 0 && errno == EAGAIN) return wait(up_, user_, Wait::wait_read);
-    if (got < 0) return Step::failed;  // closed with unread data
-    if (got == 0) {
+    const auto got = platform::receive(user_.native_handle(), piece);
+    if (!got && platform::would_block(got.error())) return wait(up_, user_, Wait::wait_read);
+    if (!got) return Step::failed;  // closed with unread data
+    if (*got == 0) {
       if (resets_->by_user) return Step::failed;
       up_.source_ended = true;
       return Step::again;
     }
-    return encrypt(piece.first(static_cast<std::size_t>(got)));
+    return encrypt(piece.first(*got));
   }
 
   /// What is not taken is kept. `bytes` may be what is kept already.
@@ -317,7 +316,7 @@ class TlsStream : public boost::intrusive_ref_counter<TlsStream, boost::thread_u
   Step step_down() {
     if (!down_.rest.empty()) return hand_over(down_.rest);
     if (down_.source_ended) {
-      ::shutdown(user_.native_handle(), SHUT_WR);
+      platform::shut_down_sending(user_.native_handle());
       down_.ended = true;
       return Step::ended;
     }
@@ -336,19 +335,18 @@ class TlsStream : public boost::intrusive_ref_counter<TlsStream, boost::thread_u
   }
 
   Step hand_over(std::span<const std::byte> bytes) {
-    const ssize_t sent =
-        ::send(user_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN) {
+    const auto sent = platform::send(user_.native_handle(), bytes);
+    if (!sent && !platform::would_block(sent.error())) {
       // The user has closed. What it wrote before is still to be sent, unless it broke off.
-      if (errno != EPIPE || resets_->by_user) return Step::failed;
+      if (sent.error().code != EPIPE || resets_->by_user) return Step::failed;
       down_.rest.clear();
       down_.ended = true;
       return Step::ended;
     }
-    const std::ptrdiff_t taken = std::max<ssize_t>(sent, 0);
-    std::vector<std::byte> rest(bytes.begin() + taken, bytes.end());
+    const auto unsent = bytes.subspan(sent ? *sent : 0);
+    std::vector<std::byte> rest(unsent.begin(), unsent.end());
     down_.rest = std::move(rest);
-    if (sent >= 0) return Step::again;
+    if (sent) return Step::again;
     watch(down_);  // nobody reads the net meanwhile
     return wait(down_, user_, Wait::wait_write);
   }
@@ -416,7 +414,7 @@ Task<Result<>> shake_hands(Worker& worker, TlsSession& session, Clock::duration 
     ERR_clear_error();
     errno = 0;
     const int done = SSL_connect(session.ssl());
-    const int code = errno;
+    const int code = platform::last_socket_error();
     if (done == 1) co_return Result<>();
     const int why = SSL_get_error(session.ssl(), done);
     if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {

@@ -1,8 +1,6 @@
 #include "relay/tcp_relay.h"
 
-#include <sys/socket.h>
-
-#include <cerrno>
+#include "platform/stream.h"
 
 namespace hairpin::relay {
 
@@ -12,10 +10,6 @@ namespace {
 constexpr std::uint64_t kSpliceAfter = 64 * 1024;
 /// Rounds before the other flows of the worker have a turn.
 constexpr int kRounds = 8;
-
-bool would_block(int code) {
-  return code == EAGAIN || code == EWOULDBLOCK;
-}
 
 }  // namespace
 
@@ -75,20 +69,19 @@ TcpRelay::Step TcpRelay::step(Half& half) {
 
 TcpRelay::Step TcpRelay::flush(Half& half) {
   while (!half.rest.empty()) {
-    const ssize_t sent = ::send(half.to.native_handle(), half.rest.data(), half.rest.size(),
-                                MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0) return would_block(errno) ? Step::wait_write : Step::failed;
-    count(half, static_cast<std::size_t>(sent));
+    const auto sent = platform::send(half.to.native_handle(), half.rest);
+    if (!sent) return platform::would_block(sent.error()) ? Step::wait_write : Step::failed;
+    count(half, *sent);
     last_activity_ = Clock::now();
-    if (static_cast<std::size_t>(sent) == half.rest.size()) {
+    if (*sent == half.rest.size()) {
       half.rest = {};  // give the memory back, not only the content
     } else {
-      half.rest.erase(half.rest.begin(), half.rest.begin() + sent);
+      half.rest.erase(half.rest.begin(), half.rest.begin() + static_cast<std::ptrdiff_t>(*sent));
     }
   }
   while (half.pipe && half.pipe->filled > 0) {
     const auto sent = platform::splice_out(*half.pipe, half.to.native_handle());
-    if (!sent) return would_block(sent.error().code) ? Step::wait_write : Step::failed;
+    if (!sent) return platform::would_block(sent.error()) ? Step::wait_write : Step::failed;
     count(half, *sent);
     last_activity_ = Clock::now();
   }
@@ -102,20 +95,18 @@ void TcpRelay::count(Half& half, std::size_t bytes) {
 
 TcpRelay::Step TcpRelay::fill_by_copy(Half& half) {
   auto& scratch = worker_.scratch;
-  const ssize_t got =
-      ::recv(half.from.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
-  if (got < 0) return would_block(errno) ? Step::wait_read : Step::failed;
+  const auto got = platform::receive(half.from.native_handle(), scratch);
+  if (!got) return platform::would_block(got.error()) ? Step::wait_read : Step::failed;
   last_activity_ = Clock::now();
-  if (got == 0) {
+  if (*got == 0) {
     if (broken_off(half)) return Step::failed;
     half.source_ended = true;
     return Step::again;
   }
-  const auto size = static_cast<std::size_t>(got);
-  const ssize_t sent =
-      ::send(half.to.native_handle(), scratch.data(), size, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && !would_block(errno)) return Step::failed;
-  const std::size_t written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  const std::size_t size = *got;
+  const auto sent = platform::send(half.to.native_handle(), std::span(scratch).first(size));
+  if (!sent && !platform::would_block(sent.error())) return Step::failed;
+  const std::size_t written = sent ? *sent : 0;
   count(half, written);
   if (written < size) {
     half.rest.assign(scratch.begin() + static_cast<std::ptrdiff_t>(written),
@@ -137,7 +128,7 @@ TcpRelay::Step TcpRelay::fill_by_splice(Half& half) {
     last_activity_ = Clock::now();
     return Step::again;
   }
-  if (!got && !would_block(got.error().code)) return Step::failed;
+  if (!got && !platform::would_block(got.error())) return Step::failed;
   // Nothing more, or the end: so says splice(2) at an urgent mark too, and goes on saying so, while
   // epoll reports the socket readable. Only recv(2) passes the mark; its word counts.
   give_back_pipe(half);
@@ -148,7 +139,7 @@ TcpRelay::Step TcpRelay::end_half(Half& half) {
   give_back_pipe(half);
   half.ended = true;
   // ENOTCONN: the other side is gone already; its own half learns that as a reset.
-  ::shutdown(half.to.native_handle(), SHUT_WR);
+  platform::shut_down_sending(half.to.native_handle());
   return Step::ended;
 }
 

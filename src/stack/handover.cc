@@ -178,7 +178,7 @@ Result<Link> receive_link(int socket) {
     parts.mtu = veth["mtu"];
   } else if (json.contains("user")) {
     const Json& user = json["user"];
-    link.parts = UserParts{tun_from(user["tun"], bundle), user["mtu"], user["length"]};
+    link.parts = UserParts{tun_from(user["tun"], bundle), user["mtu"], user["length"], 0};
   } else {
     auto& parts = link.parts.emplace<TunParts>();
     parts.outer = tun_from(json["outer"], bundle);

@@ -189,7 +189,7 @@ std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Wo
     return std::make_unique<UserPort>(
         worker, Place{capture.inbound, index, link.seats}, link.addresses,
         UserPort::Device{std::move(device.queue), std::move(device.writer), user->tun.vnet_header,
-                         user->tun.segments_udp, user->mtu, user->length},
+                         user->tun.segments_udp, user->mtu, user->length, user->memory_limit},
         std::move(lost));
   }
   auto& [outer, inner] = std::get<TunParts>(link.parts);

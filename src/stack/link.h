@@ -49,6 +49,8 @@ struct LinkOptions {
   unsigned workers = 1;
   Mark own_mark;      ///< Of our outbound sockets in the same namespace; 0 if they are elsewhere.
   int adopt_fd = -1;  ///< A TUN that somebody else made: see platform::adopt_tun.
+  /// Bytes for packets that a stack in user space holds, about; 0: no limit.
+  std::size_t memory_limit = 0;
 };
 
 /// The sockets of one family.
@@ -67,8 +69,9 @@ struct TunParts {
 /// Of `stack: userspace`.
 struct UserParts {
   platform::Tun tun;
-  unsigned mtu = 0;     ///< Bytes.
-  unsigned length = 0;  ///< Packets in its queue.
+  unsigned mtu = 0;              ///< Bytes.
+  unsigned length = 0;           ///< Packets in its queue.
+  std::size_t memory_limit = 0;  ///< LinkOptions
 };
 
 struct VethParts {

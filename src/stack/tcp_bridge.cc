@@ -1,12 +1,9 @@
 #include "stack/tcp_bridge.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 
-#include "platform/stream_pair.h"
+#include "platform/stream.h"
 
 namespace hairpin::stack {
 
@@ -54,13 +51,13 @@ void TcpBridge::push() {
   while (const std::size_t count = connection_->unread(pieces)) {
     const auto sent = platform::send_pieces(ours_.native_handle(), std::span(pieces).first(count));
     if (!sent) {
-      if (sent.error().code == EAGAIN) return wait(Wait::wait_write);
+      if (platform::would_block(sent.error())) return wait(Wait::wait_write);
       return break_off();  // nobody will ever read it: RST, as a kernel would
     }
     connection_->take(*sent);
   }
   if (!connection_->ended()) return;
-  ::shutdown(ours_.native_handle(), SHUT_WR);
+  platform::shut_down_sending(ours_.native_handle());
   up_ended_ = true;
   end_if_done();
 }
@@ -75,27 +72,26 @@ void TcpBridge::pull() {
     }
     if (!block) block = blocks_.take();
     const std::size_t room = std::min(connection_->room(), block->size());
-    const ssize_t got = ::recv(ours_.native_handle(), block->data(), room, MSG_DONTWAIT);
-    if (got < 0 && errno == EAGAIN) {
+    const auto got = platform::receive(ours_.native_handle(), std::span(*block).first(room));
+    if (!got && platform::would_block(got.error())) {
       wait(Wait::wait_read);
       break;
     }
-    if (got < 0 || (got == 0 && resets_->by_user)) {
+    if (!got || (*got == 0 && resets_->by_user)) {
       break_off();
       break;
     }
-    if (got == 0) {
+    if (*got == 0) {
       connection_->end();
       down_ended_ = true;
       up_ended_ |= platform::is_hung_up(ours_.native_handle());
       end_if_done();
       break;
     }
-    const auto size = static_cast<std::size_t>(got);
-    if (size <= kCopied) {
-      connection_->send(std::span(*block).first(size));
+    if (*got <= kCopied) {
+      connection_->send(std::span(*block).first(*got));
     } else {
-      connection_->send(std::move(block), size);
+      connection_->send(std::move(block), *got);
     }
   }
   if (block) blocks_.give_back(std::move(block));

@@ -49,6 +49,7 @@ Result<Link> open_user_link(const LinkOptions& options) {
   user.tun = std::move(*opened);
   user.mtu = mtu_of(options.inbound);
   user.length = handed ? kUsualQueue : kQueueLength;
+  user.memory_limit = options.memory_limit;
   link.name = user.tun.name;
   auto addresses = settle_outer(options, user.tun);
   // The device may be in a namespace that we are not in, or the system may not show it: what it has

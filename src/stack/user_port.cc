@@ -22,8 +22,10 @@ UserPort::UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, D
       queue_(worker, std::move(device.queue), *this),
       lost_(std::move(lost)) {
   if (!queue_.is_open()) return;
-  stack_.emplace(worker, UserStack::Options{device.mtu, device.vnet_header, device.length}, place_,
-                 writer_.get());
+  stack_.emplace(
+      worker,
+      UserStack::Options{device.mtu, device.vnet_header, device.length, device.memory_limit},
+      place_, writer_.get());
   block_ = stack_->blocks().take();
 }
 

@@ -26,8 +26,9 @@ class UserPort final : public Port, private dispatch::SynPort, private TunQueue:
     Fd writer;  ///< Not empty.
     bool vnet_header = false;
     bool segments_udp = false;
-    unsigned mtu = 0;     ///< Bytes.
-    unsigned length = 0;  ///< Packets in its queue.
+    unsigned mtu = 0;              ///< Bytes.
+    unsigned length = 0;           ///< Packets in its queue.
+    std::size_t memory_limit = 0;  ///< Bytes; 0: none.
   };
 
   UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, Device device, Lost lost);

@@ -23,6 +23,9 @@ constexpr std::size_t kLeastWindow = 65535;
 /// Connections that may fill their windows at once before the device's queue overflows.
 constexpr std::size_t kBusy = 8;
 
+/// Bytes that an idle connection is reckoned to take.
+constexpr std::size_t kConnection = 16 * 1024;
+
 /// Half the queue is for what is no full packet.
 std::size_t window(const UserStack::Options& options) {
   const std::size_t packet = options.vnet_header ? 65535 : options.mtu;
@@ -36,6 +39,7 @@ UserStack::UserStack(Worker& worker, const Options& options, const Place& place,
       options_(options),
       writer_(writer),
       place_(place),
+      blocks_(options.memory_limit),
       timer_(worker.executor()) {
   const tcp::Settings settings{options.mtu, options.vnet_header, window(options)};
   stack_.emplace(settings, static_cast<tcp::Device&>(*this), blocks_,
@@ -54,6 +58,7 @@ void UserStack::input(std::span<const std::byte> packet) {
 
 void UserStack::turn_ended() {
   stack_->settle();
+  worker_.counters.add(Count::memory_short, stack_->take_dropped());
   tick_later();
 }
 
@@ -70,6 +75,11 @@ void UserStack::tick_later() {
 }
 
 void UserStack::accept(tcp::Connection& connection) {
+  const std::size_t limit = options_.memory_limit;
+  if (limit != 0 && stack_->connections() > limit / kConnection) {
+    worker_.counters.add(Count::memory_short);
+    return connection.reset();
+  }
   const Seat& seat = place_.seats->next();
   const Flow flow{Network::tcp, connection.client(), connection.destination(), place_.inbound};
   auto client = TcpBridge::open(worker_, *stack_, blocks_, connection);

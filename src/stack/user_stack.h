@@ -14,9 +14,10 @@ namespace hairpin::stack {
 class UserStack final : private tcp::Device {
  public:
   struct Options {
-    std::size_t mtu;    ///< Bytes, of the device.
-    bool vnet_header;   ///< It has one, and cuts packets into segments.
-    std::size_t queue;  ///< Packets that wait in the device at most.
+    std::size_t mtu;               ///< Bytes, of the device.
+    bool vnet_header;              ///< It has one, and cuts packets into segments.
+    std::size_t queue;             ///< Packets that wait in the device at most.
+    std::size_t memory_limit = 0;  ///< Bytes of what is held; 0: none.
   };
 
   /// `writer`: of the device. All must outlive it.

@@ -16,6 +16,9 @@ constexpr std::size_t kCounted = 65535;
 /// Pieces of a segment that lwIP may need for one `send`, and some more for what it adds itself.
 constexpr std::size_t kPieces = 16;
 
+/// Bytes that are sent at a time while memory is scarce.
+constexpr std::size_t kScarce = 4096;
+
 }  // namespace
 
 /// lwIP's callbacks. They take notes only: neither is a connection ended within one, which lwIP
@@ -73,6 +76,7 @@ void Connection::received(pbuf* data) {
     said_all_ = true;
   } else {
     unread_.push_back(data);
+    unread_size_ += data->tot_len;
   }
   fresh_data_ = true;
   note();
@@ -108,6 +112,7 @@ std::size_t Connection::unread(std::span<std::span<const std::byte>> pieces) con
 
 void Connection::take(std::size_t bytes) {
   to_announce_ += bytes;
+  unread_size_ -= bytes;
   taken_ += bytes;
   auto done = unread_.begin();
   for (; done != unread_.end() && taken_ >= (*done)->tot_len; ++done) {
@@ -120,7 +125,10 @@ void Connection::take(std::size_t bytes) {
 
 std::size_t Connection::room() const {
   if (pcb_ == nullptr || pcb_->snd_queuelen + kPieces > TCP_SND_QUEUELEN) return 0;
-  return std::min<std::size_t>(pcb_->snd_buf, kCounted);
+  const std::size_t room = std::min<std::size_t>(pcb_->snd_buf, kCounted);
+  if (!stack_.blocks_.scarce()) return room;
+  // Somebody always has something on its way, whose acknowledgement goes on from here.
+  return sent_.empty() ? std::min(room, kScarce) : 0;
 }
 
 void Connection::send(Block block, std::size_t size) {

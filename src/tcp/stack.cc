@@ -32,6 +32,8 @@ constexpr std::size_t kPieces = 16;
 /// The largest payload of an IPv6 packet, and so of an IPv4 one.
 constexpr std::size_t kLargestSegment = 65535 - 60;
 
+/// Bytes that a connection may always have.
+constexpr std::size_t kFair = 8 * 1024;
 /// Of lwIP's slow ticks: a second.
 constexpr std::uint32_t kTimeWait = 2;
 
@@ -40,6 +42,18 @@ using Clock = std::chrono::steady_clock;
 // As lwIP is, so is this: there is one of it.
 netif* current = nullptr;    ///< The device that is being served.
 std::vector<Stack*> stacks;  ///< All there are.
+
+/// A packet that was copied.
+struct CopyBuffer {
+  pbuf_custom custom{};
+  Blocks* blocks = nullptr;
+  std::vector<std::byte> bytes;
+
+  static void free(pbuf* buffer) {
+    const std::unique_ptr<CopyBuffer> self(reinterpret_cast<CopyBuffer*>(buffer));
+    self->blocks->let_go(self->bytes.size());
+  }
+};
 
 /// lwIP looks for a packet's connection by walking along its lists: of thousands, each packet would
 /// see half. So its lists are kept here, and it is shown the one connection that a packet, or a
@@ -206,7 +220,12 @@ std::unique_ptr<Blocks::Block> Blocks::take() {
 
 void Blocks::give_back(std::unique_ptr<Block> block) {
   --used_;
-  if (idle_.size() < kIdle) idle_.push_back(std::move(block));
+  if (idle_.size() < idle_limit()) idle_.push_back(std::move(block));
+}
+
+std::size_t Blocks::idle_limit() const {
+  constexpr std::size_t kIdle = 64;
+  return limit_ == 0 ? kIdle : std::min(kIdle, limit_ / kBlock / 4);
 }
 
 struct Stack::Callbacks {
@@ -331,11 +350,21 @@ void Stack::input(Block& block, std::size_t offset, std::size_t size) {
 }
 
 void Stack::input(std::span<const std::byte> packet) {
-  const auto size = static_cast<u16_t>(packet.size());
-  pbuf* copy = pbuf_alloc(PBUF_RAW, size, PBUF_RAM);
-  if (copy == nullptr) return;
-  std::memcpy(copy->payload, packet.data(), packet.size());
-  process(copy);
+  auto* buffer = new CopyBuffer{.blocks = &blocks_, .bytes = {packet.begin(), packet.end()}};
+  buffer->custom.custom_free_function = &CopyBuffer::free;
+  blocks_.hold(packet.size());
+  const auto length = static_cast<u16_t>(packet.size());
+  process(pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, &buffer->custom, buffer->bytes.data(),
+                              length));
+}
+
+bool Stack::is_too_much(std::span<const std::byte> packet, const tcp_pcb* pcb) {
+  // What brings no payload may free memory; who waits for little shall get it.
+  if (!blocks_.scarce() || pcb == nullptr || payload_of(packet, packet.size()) == 0) return false;
+  const auto* connection = static_cast<const Connection*>(pcb->callback_arg);
+  if (connection == nullptr || connection->unread_size() < kFair) return false;
+  ++dropped_;
+  return true;
 }
 
 void Stack::process(pbuf* packet) {
@@ -358,9 +387,14 @@ void Stack::process(pbuf* packet) {
   }
   const auto& tcp = nat::header_at<const nat::TcpHeader>(parsed.transport());
   listener_->local_port = tcp.destination_port;
-  const Connections::Shown shown(all, all.find({{parsed.source(), tcp.source_port},
-                                                {parsed.destination(), tcp.destination_port},
-                                                netif_get_index(netif_.get())}));
+  tcp_pcb* pcb = all.find({{parsed.source(), tcp.source_port},
+                           {parsed.destination(), tcp.destination_port},
+                           netif_get_index(netif_.get())});
+  if (is_too_much(parsed.bytes(), pcb)) {
+    pbuf_free(packet);
+    return;
+  }
+  const Connections::Shown shown(all, pcb);
   netif_->input(packet, netif_.get());
 }
 

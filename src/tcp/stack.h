@@ -28,6 +28,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -48,15 +49,28 @@ inline constexpr std::size_t kBlock = kHeadroom + 65536;
 class Blocks {
  public:
   using Block = std::array<std::byte, kBlock>;
+
+  /// `limit`: bytes that all may take, about; 0: none.
+  explicit Blocks(std::size_t limit = 0) : limit_(limit) {}
   std::unique_ptr<Block> take();
   void give_back(std::unique_ptr<Block> block);
   /// That are with somebody.
   std::size_t used() const { return used_; }
 
+  /// Of packets that are held without a block.
+  void hold(std::size_t bytes) { held_ += bytes; }
+  void let_go(std::size_t bytes) { held_ -= bytes; }
+  /// Nothing more should be held.
+  bool scarce() const { return limit_ != 0 && used_ * kBlock + held_ > limit_; }
+
  private:
-  static constexpr std::size_t kIdle = 64;  ///< Kept for the next.
+  /// Kept for the next.
+  std::size_t idle_limit() const;
+
+  std::size_t limit_;
   std::vector<std::unique_ptr<Block>> idle_;
   std::size_t used_ = 0;
+  std::size_t held_ = 0;
 };
 using Block = std::unique_ptr<Blocks::Block>;
 
@@ -92,6 +106,8 @@ class Connection : public boost::intrusive::list_base_hook<> {
   /// Valid until `take`.
   std::size_t unread(std::span<std::span<const std::byte>> pieces) const;
   void take(std::size_t bytes);
+  /// Bytes of it.
+  std::size_t unread_size() const { return unread_size_; }
   /// The client has said all, and all has been taken.
   bool ended() const { return said_all_ && unread_.empty(); }
 
@@ -131,6 +147,7 @@ class Connection : public boost::intrusive::list_base_hook<> {
   User* user_ = nullptr;
   std::vector<pbuf*> unread_;
   std::size_t taken_ = 0;        ///< Bytes of the first of them.
+  std::size_t unread_size_ = 0;  ///< Bytes of all that are not taken.
   std::size_t to_announce_ = 0;  ///< Bytes that were taken, which lwIP has not been told.
   /// Sent, and not acknowledged. The block is null where lwIP has a copy.
   struct Sent {
@@ -193,6 +210,8 @@ class Stack {
   static void tick();
 
   std::size_t connections() const { return connections_.size(); }
+  /// Packets for which there was no memory, since the last call.
+  std::uint64_t take_dropped() { return std::exchange(dropped_, 0); }
 
  private:
   friend class Connection;
@@ -202,6 +221,7 @@ class Stack {
   void send(pbuf* packet, std::size_t segment);
   void prepare(tcp_pcb& pcb) const;
   static void abort(tcp_pcb* pcb);
+  bool is_too_much(std::span<const std::byte> packet, const tcp_pcb* pcb);
 
   Settings settings_;
   Device& device_;
@@ -211,6 +231,7 @@ class Stack {
   tcp_pcb_listen* listener_ = nullptr;
   boost::intrusive::list<Connection> connections_;
   std::vector<Connection*> noted_;
+  std::uint64_t dropped_ = 0;
 };
 
 }  // namespace hairpin::tcp

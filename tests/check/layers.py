@@ -26,6 +26,7 @@ MAY = {
     "src/app": {"src/config", "src/dns", "src/rule", "src/flow", "src/outbound", "src/route", "src/dispatch", "src/stack", "src/host", "nat", "nft",
                 "platform"},
     "src/cli": {"src/config"},
+    "src/embed": {"src/app", "src/config", "src/flow", "src/stack", "platform"},
     "src": {"src/app", "src/cli", "src/config", "src/flow", "src/rule", "src/sniff"},
 }
 WHY = {

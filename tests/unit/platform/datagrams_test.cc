@@ -1,6 +1,7 @@
 // Bursts over loopback: whatever is sent in bursts arrives as the datagrams that it was made of,
 // and whatever arrives is put together into bursts that say the same.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
