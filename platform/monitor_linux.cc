@@ -48,6 +48,8 @@ Result<Monitor> Monitor::open() {
                       RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE});
   if (!routes) return routes.error();
   auto tables = subscribe(NETLINK_NETFILTER, {NFNLGRP_NFTABLES});
+  // Who may not hear of tables has none to keep.
+  if (!tables && tables.error().code == EPERM) tables = subscribe(NETLINK_NETFILTER, {});
   if (!tables) return tables.error();
   Monitor monitor;
   monitor.routes_ = std::move(*routes);
