@@ -5,6 +5,7 @@
 #include <new>
 
 #include "nat/build.h"
+#include "nat/offload.h"
 #include "nat/translate.h"
 #include "support/packets.h"
 
@@ -37,6 +38,11 @@ TEST(NoAllocation, OnThePathOfAPacket) {
   Bytes datagram = udp({ip("192.0.2.1"), 1}, {ip("203.0.113.1"), 2}, 100);
   Bytes buffer(2000);
   Packet packet;
+  VnetHeader cut;
+  cut.gso_type = VnetHeader::kGsoTcp4;
+  cut.gso_size = 100;
+  Segmenter segmenter;
+  Coalescer coalescer;
 
   const std::size_t before = allocations;
   for (int i = 0; i < 100; ++i) {
@@ -50,6 +56,12 @@ TEST(NoAllocation, OnThePathOfAPacket) {
     (void)tcp_reset(packet, buffer);
     (void)prepend_udp(buffer, 64, 500, {ip("203.0.113.1"), 1}, {ip("192.0.2.1"), 2}, 1,
                       Coverage::complete);
+    ASSERT_TRUE(segmenter.begin(cut, segment));
+    while (segmenter.next(buffer) != 0) continue;
+    coalescer.clear();
+    ASSERT_TRUE(coalescer.add(segment));
+    ASSERT_TRUE(coalescer.add(datagram));
+    (void)coalescer[0];
   }
   EXPECT_EQ(allocations, before);
 }
