@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "platform/device/interface.h"
 #include "platform/netlink.h"
 
 namespace hairpin::platform {
@@ -20,69 +21,19 @@ namespace {
 
 constexpr std::uint16_t kGsoIpv4MaxSize = 63;  // IFLA_GSO_IPV4_MAX_SIZE, newer than Debian 12
 
-Result<> bring_up(Netlink& netlink, IfIndex index, const std::string& name,
-                  const InterfaceSettings& settings) {
-  NetlinkMessage message(RTM_NEWLINK, 0);
-  auto& link = message.header<ifinfomsg>();
-  link.ifi_family = AF_UNSPEC;
-  link.ifi_index = index.value();
-  link.ifi_flags = IFF_UP;
-  link.ifi_change = IFF_UP;
-  if (settings.mtu != 0) message.put_u32(IFLA_MTU, settings.mtu);
-  if (settings.queue_length != 0) message.put_u32(IFLA_TXQLEN, settings.queue_length);
-  return netlink.request(message, "bring up " + name);
-}
-
 /// More than 64 KiB in one packet ("BIG TCP": IPv6 since Linux 5.19, IPv4 since 6.3). Where the
 /// kernel or the device refuses, packets are smaller: no more than that.
-void raise_segment_max(Netlink& netlink, IfIndex index, unsigned bytes) {
+void raise_segment_max(IfIndex index, unsigned bytes) {
+  auto netlink = Netlink::open();
+  if (!netlink) return;
   for (const std::uint16_t attribute : {std::uint16_t{IFLA_GSO_MAX_SIZE}, kGsoIpv4MaxSize}) {
     NetlinkMessage message(RTM_NEWLINK, 0);
     auto& link = message.header<ifinfomsg>();
     link.ifi_family = AF_UNSPEC;
     link.ifi_index = index.value();
     message.put_u32(attribute, bytes);
-    (void)netlink.request(message, "raise gso_max_size");
+    (void)netlink->request(message, "raise gso_max_size");
   }
-}
-
-/// Kernels without IPv6 know no such setting: then there is nothing to keep from being added.
-void disable_generated_addresses(Netlink& netlink, IfIndex index) {
-  NetlinkMessage message(RTM_NEWLINK, 0);
-  auto& link = message.header<ifinfomsg>();
-  link.ifi_family = AF_UNSPEC;
-  link.ifi_index = index.value();
-  nlattr* spec = message.begin_nest(IFLA_AF_SPEC);
-  nlattr* inet6 = message.begin_nest(AF_INET6);
-  message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-  message.end_nest(inet6);
-  message.end_nest(spec);
-  (void)netlink.request(message, "disable generated addresses");
-}
-
-Result<> add_address(Netlink& netlink, IfIndex index, const std::string& name,
-                     const Prefix& prefix) {
-  NetlinkMessage message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
-  auto& header = message.header<ifaddrmsg>();
-  header.ifa_family = prefix.address.is_v4() ? AF_INET : AF_INET6;
-  header.ifa_prefixlen = static_cast<std::uint8_t>(prefix.length);
-  // Nobody else can be on a point-to-point device: duplicate detection would only delay IPv6.
-  header.ifa_flags = prefix.address.is_v6() ? IFA_F_NODAD : 0;
-  header.ifa_index = static_cast<unsigned>(index.value());
-  message.put(IFA_LOCAL, prefix.address);
-  message.put(IFA_ADDRESS, prefix.address);
-  auto added = netlink.request(message, "add address " + prefix.text() + " to " + name);
-  if (added.has_error() && added.error().code == EEXIST) return {};
-  const bool no_ipv6 = added.has_error() && prefix.address.is_v6() &&
-                       (added.error().code == EACCES || added.error().code == EOPNOTSUPP ||
-                        added.error().code == EAFNOSUPPORT);
-  if (no_ipv6) {
-    return Error{added.error().what +
-                     ": IPv6 is disabled here; enable it (sysctl "
-                     "net.ipv6.conf.default.disable_ipv6=0) or configure no IPv6 address",
-                 added.error().code};
-  }
-  return added;
 }
 
 std::string sysctl_path(const std::string& name, const char* key) {
@@ -99,9 +50,7 @@ Result<int> read_number(const std::string& path) {
 }  // namespace
 
 Result<IfIndex> interface_index(const std::string& name) {
-  const unsigned index = if_nametoindex(name.c_str());
-  if (index == 0) return Error{"interface " + name, ENODEV};
-  return IfIndex{static_cast<int>(index)};
+  return device::find_interface(name);
 }
 
 Result<std::vector<FoundInterface>> list_interfaces() {
@@ -128,23 +77,26 @@ Result<std::vector<FoundInterface>> list_interfaces() {
 Result<> configure_interface(const std::string& name, const InterfaceSettings& settings) {
   const auto index = interface_index(name);
   if (!index) return index.error();
-  auto netlink = Netlink::open();
-  if (!netlink) return netlink.error();
-  disable_generated_addresses(*netlink, *index);
-  if (settings.segment_max != 0) raise_segment_max(*netlink, *index, settings.segment_max);
-  if (auto up = bring_up(*netlink, *index, name, settings); !up) return up;
+  if (auto done = device::disable_generated_addresses(*index); !done) return done;
+  if (settings.segment_max != 0) raise_segment_max(*index, settings.segment_max);
+  device::InterfaceChange change;
+  if (settings.mtu != 0) change.mtu = settings.mtu;
+  if (settings.queue_length != 0) change.queue_length = settings.queue_length;
+  change.up = true;
+  if (auto up = device::change_interface(*index, change); !up) return up;
   for (const Prefix& address : settings.addresses) {
-    if (auto added = add_address(*netlink, *index, name, address); !added) return added;
+    auto added = device::add_address(*index, {.prefix = address});
+    if (!added && added.error().code != EEXIST) return added;
   }
   return {};
 }
 
 Result<> bring_up_loopback() {
-  auto netlink = Netlink::open();
-  if (!netlink) return netlink.error();
   const auto index = interface_index("lo");
   if (!index) return index.error();
-  return bring_up(*netlink, *index, "lo", {});
+  device::InterfaceChange change;
+  change.up = true;
+  return device::change_interface(*index, change);
 }
 
 namespace {

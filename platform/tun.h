@@ -1,5 +1,6 @@
-// TUN devices. Each queue is one descriptor; a read gives one packet, a write takes one, each
-// behind a nat::VnetHeader when the device was opened with one.
+// TUN devices as the pump uses them: descriptors, made by the device library (device/device.h).
+// Each queue is one; a read gives one packet, a write takes one, each behind a nat::VnetHeader when
+// the device was opened with one.
 #pragma once
 
 #include <string>

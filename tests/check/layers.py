@@ -9,7 +9,8 @@ MAY = {
     "src/base": set(),
     "nat": set(),
     "nft": set(),
-    "platform": set(),
+    "platform/device": {"nat"},
+    "platform": {"platform/device"},
     "src/wire": set(),
     "src/rule": set(),
     "src/sniff": set(),
@@ -32,6 +33,7 @@ MAY = {
 WHY = {
     "nat": "nat/ is arithmetic on packets: no socket, clock, log or configuration",
     "nft": "nft/ turns values into kernel objects: it knows no flow and no configuration",
+    "platform/device": "platform/device/ is a library that is installed: it knows nothing of the others",
     "platform": "platform/ is a library of its own: it knows nothing of this program",
     "src/wire": "src/wire/ is pure: bytes in, values out",
     "src/rule": "rules are pure: values in, an answer out",

@@ -2,9 +2,9 @@
 
 #include <cerrno>
 
-#include "platform/netlink.h"
+#include "platform/device/netlink.h"
 
-namespace hairpin::platform {
+namespace hairpin::device {
 
 NetlinkMessage::NetlinkMessage(std::uint16_t type, std::uint16_t flags)
     : message_(mnl_nlmsg_put_header(buffer_.data())) {
@@ -40,14 +40,24 @@ void NetlinkMessage::end_nest(nlattr* nest) {
   mnl_attr_nest_end(message_, nest);
 }
 
+namespace {
+
+int hand_over_attribute(const nlattr* attribute, void* data) {
+  (*static_cast<const std::function<void(const nlattr&)>*>(data))(*attribute);
+  return MNL_CB_OK;
+}
+
+}  // namespace
+
 void for_each_attribute(const nlmsghdr& message, std::size_t offset,
                         const std::function<void(const nlattr&)>& each) {
-  const mnl_attr_cb_t callback = [](const nlattr* attribute, void* data) {
-    (*static_cast<const std::function<void(const nlattr&)>*>(data))(*attribute);
-    return MNL_CB_OK;
-  };
-  (void)mnl_attr_parse(&message, static_cast<unsigned>(offset), callback,
+  (void)mnl_attr_parse(&message, static_cast<unsigned>(offset), hand_over_attribute,
                        const_cast<std::function<void(const nlattr&)>*>(&each));
+}
+
+void for_each_nested(const nlattr& attribute, const std::function<void(const nlattr&)>& each) {
+  (void)mnl_attr_parse_nested(&attribute, hand_over_attribute,
+                              const_cast<std::function<void(const nlattr&)>*>(&each));
 }
 
 Result<Netlink> Netlink::open() {
@@ -105,4 +115,4 @@ Result<> Netlink::dump(NetlinkMessage& message, const std::string& what,
                   const_cast<std::function<void(const nlmsghdr&)>*>(&each));
 }
 
-}  // namespace hairpin::platform
+}  // namespace hairpin::device
