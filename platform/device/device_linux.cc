@@ -176,7 +176,13 @@ Result<> settle(Device& device, const DeviceOptions& options) {
   if (options.group) {
     if (auto done = device.set_group(*options.group); !done) return done;
   }
-  return options.persistent ? device.set_persistent(true) : Result<>{};
+  if (options.persistent) {
+    if (auto done = device.set_persistent(true); !done) return done;
+  }
+  // The kernel drops what is sent until it has noticed that somebody is at the other end again; it
+  // notices when it is asked.
+  if (auto state = interface_state(*index); !state) return state.error();
+  return {};
 }
 
 }  // namespace

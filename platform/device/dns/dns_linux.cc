@@ -31,6 +31,10 @@ class BusError {
 
   sd_bus_error* out() { return &error_; }
   Error error(const std::string& what, int result) const {
+    // An error of theirs, which sd-bus takes for any error.
+    if (sd_bus_error_has_name(&error_, "org.freedesktop.resolve1.NoSuchLink") != 0) {
+      result = -ENODEV;
+    }
     std::string text = "systemd-resolved: " + what;
     if (error_.message != nullptr) text += std::string(": ") + error_.message;
     if (-result == EHOSTUNREACH) text += " (does it run? systemctl start systemd-resolved)";
