@@ -3,6 +3,7 @@
 
 #include "config/parse.h"
 #include "nat/build.h"
+#include "nat/offload.h"
 #include "nat/translate.h"
 #include "route/router.h"
 #include "rule/address_set.h"
@@ -50,6 +51,46 @@ void build_udp(benchmark::State& state) {
   }
 }
 BENCHMARK(build_udp)->Arg(0)->Arg(1);
+
+nat::VnetHeader cut_at(std::uint16_t size) {
+  nat::VnetHeader header;
+  header.gso_type = nat::VnetHeader::kGsoTcp4;
+  header.gso_size = size;
+  return header;
+}
+
+/// A large TCP packet into segments of 1448 bytes.
+void segment(benchmark::State& state) {
+  Bytes whole = tcp({ip("172.18.0.1"), 40000}, {ip("203.0.113.10"), 443}, 0x10, 64000);
+  Bytes out(1500);
+  nat::Segmenter segmenter;
+  for (auto _ : state) {
+    if (!segmenter.begin(cut_at(1448), whole)) state.SkipWithError("refused");
+    while (segmenter.next(out) != 0) benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 64000);
+}
+BENCHMARK(segment);
+
+/// The same segments together again: their checksums looked at, and not.
+void coalesce(benchmark::State& state) {
+  Bytes whole = tcp({ip("172.18.0.1"), 40000}, {ip("203.0.113.10"), 443}, 0x10, 64000);
+  nat::Segmenter segmenter;
+  std::vector<Bytes> segments;
+  if (!segmenter.begin(cut_at(1448), whole)) state.SkipWithError("refused");
+  while (segmenter.left() != 0) {
+    segments.emplace_back(segmenter.largest());
+    segments.back().resize(segmenter.next(segments.back()));
+  }
+  nat::Coalescer coalescer({.verify = state.range(0) != 0});
+  for (auto _ : state) {
+    coalescer.clear();
+    for (const Bytes& one : segments) benchmark::DoNotOptimize(coalescer.add(one));
+    for (std::size_t i = 0; i < coalescer.size(); ++i) benchmark::DoNotOptimize(coalescer[i]);
+  }
+  state.SetBytesProcessed(state.iterations() * 64000);
+}
+BENCHMARK(coalesce)->Arg(1)->Arg(0);
 
 void socks5_udp_header(benchmark::State& state) {
   const Target target{{}, at("203.0.113.10:53")};

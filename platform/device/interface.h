@@ -66,7 +66,8 @@ Result<> disable_generated_addresses(IfIndex interface);
 
 Result<std::vector<InterfaceAddress>> interface_addresses(IfIndex interface);
 /// The network of the address is routed to the interface from then on, as long as it is up.
-/// EEXIST: it has it.
+/// What is sent to it arrives when this returns, where the interface runs and nothing else is asked
+/// for. EEXIST: it has it.
 Result<> add_address(IfIndex interface, const InterfaceAddress& address);
 /// EADDRNOTAVAIL: it has no such address. Others in the same network stay.
 Result<> remove_address(IfIndex interface, const IpAddr& address);

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 
 #include "platform/device/interface.h"
 #include "platform/device/netlink.h"
@@ -171,6 +173,36 @@ Result<std::vector<InterfaceAddress>> interface_addresses(IfIndex interface) {
   return addresses;
 }
 
+namespace {
+
+/// Whether what is sent to `address` is delivered here.
+bool is_delivered(Netlink& netlink, const IpAddr& address) {
+  NetlinkMessage message(RTM_GETROUTE, 0);
+  auto& header = message.header<rtmsg>();
+  header.rtm_family = AF_INET6;
+  header.rtm_dst_len = static_cast<unsigned char>(address.bits());
+  message.put(RTA_DST, address);
+  bool local = false;
+  (void)netlink.get(message, "route to " + address.text(), [&](const nlmsghdr& answer) {
+    local = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(&answer))->rtm_type == RTN_LOCAL;
+  });
+  return local;
+}
+
+/// The kernel completes an IPv6 address in a thread of its own, some milliseconds after it has said
+/// that it is there; packets to it are lost until then (seen: one device in twenty, on a busy
+/// machine). Bounded: what hinders it is not for us to know.
+void await_delivery(Netlink& netlink, IfIndex interface, const IpAddr& address) {
+  const auto state = interface_state(interface);
+  if (!state || !state->running) return;  // it comes when the interface does
+  constexpr int kTries = 500;
+  for (int i = 0; i < kTries && !is_delivered(netlink, address); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+}
+
+}  // namespace
+
 Result<> add_address(IfIndex interface, const InterfaceAddress& address) {
   auto netlink = Netlink::open();
   if (!netlink) return netlink.error();
@@ -184,6 +216,7 @@ Result<> add_address(IfIndex interface, const InterfaceAddress& address) {
   auto added = netlink->request(
       message, "add address " + address.prefix.text() + " to " + text_of(interface));
   if (!added) return explain(added.error(), own);
+  if (own.is_v6() && !address.detect_duplicates) await_delivery(*netlink, interface, own);
   return added;
 }
 

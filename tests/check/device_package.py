@@ -1,5 +1,6 @@
 """The device library as others find it: installs it into an empty folder, then compiles each of its headers alone, all
-of its examples by way of find_package, and a program by way of pkg-config. Nothing of this tree is on any path.
+of its examples by way of find_package, and by way of pkg-config another program and the one that its README begins
+with. Nothing of this tree is on any path.
 
     device_package.py BUILD_FOLDER SOURCE_FOLDER CXX"""
 
@@ -42,6 +43,13 @@ def headers_alone(prefix, cxx):
         return list(pool.map(compile_one, sorted(include.rglob("*.h"))))
 
 
+def first_code_of(readme):
+    lines = readme.read_text().splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("    #include"))
+    end = next(i for i in range(begin, len(lines)) if lines[i] and not lines[i].startswith("    "))
+    return "\n".join(lines[begin:end]) + "\n"
+
+
 def main(build, source, cxx):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hairpin-package-"))
     try:
@@ -63,11 +71,13 @@ def main(build, source, cxx):
 
         [libraries] = prefix.rglob("pkgconfig")
         environment = {**os.environ, "PKG_CONFIG_PATH": str(libraries)}
-        (folder / "program.cc").write_text(PROGRAM)
-        flags = run("pkg-config", "--cflags", "--libs", "hairpin-device-dns", env=environment).split()
-        run(cxx, "-std=c++20", "-Wall", "-Wextra", folder / "program.cc", *flags, "-o", folder / "program")
+        [readme] = prefix.rglob("README.md")
+        for package, code in (("hairpin-device", first_code_of(readme)), ("hairpin-device-dns", PROGRAM)):
+            (folder / "program.cc").write_text(code)
+            flags = run("pkg-config", "--cflags", "--libs", package, env=environment).split()
+            run(cxx, "-std=c++20", "-Wall", "-Wextra", folder / "program.cc", *flags, "-o", folder / "program")
         run(folder / "program", env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"})
-        print("examples by find_package, a program by pkg-config")
+        print("examples by find_package, programs by pkg-config")
     finally:
         shutil.rmtree(folder)
 

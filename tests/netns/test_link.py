@@ -232,14 +232,16 @@ class Adoption(LabTest):
     def test_what_is_handed_over_is_checked(self):
         ready = self.make_tun(self.IFF_TUN | self.IFF_NO_PI)
         tap = self.make_tun(self.IFF_TAP | self.IFF_NO_PI, b"tap0")
+        informed = self.make_tun(self.IFF_TUN, b"informed0")
         with open("/dev/null") as null:
             os.set_inheritable(null.fileno(), True)
-            for value, message in ((tap, "is a TAP device"), (null.fileno(), "is not a TUN device"), (999, "is not open"),
+            for value, message in ((tap, "is a TAP device"), (informed, "was opened without IFF_NO_PI"),
+                                   (null.fileno(), "is not a TUN device"), (999, "is not open"),
                                    ("2", "3 or higher"), ("x", "3 or higher"),
                                    (ready, "is the device ready0, but interface_name is other0")):
                 with self.subTest(message=message):
                     done = self.lab.run("router", HAIRPIN, "run", "--tun-name", "other0", check=False,
-                                        pass_fds=[ready, tap, null.fileno()],
+                                        pass_fds=[ready, tap, informed, null.fileno()],
                                         env={**os.environ, "HAIRPIN_TUN_FD": str(value)})
                     self.assertNotEqual(done.returncode, 0)
                     self.assertIn(message, done.stderr)

@@ -1,11 +1,12 @@
-// A wire between two TUN devices: tun_pair [offload] NAME NAME
+// A wire between two TUN devices: tun_pair [cut|whole] NAME NAME
 //
-// Carries packets in batches, one thread for each direction. With "offload" the kernel hands
-// packets of up to 64 KiB over; they are cut to wire size and put together again, as a tunnel would
-// do that sends them over a network. The devices may be moved to other network namespaces
-// afterwards:
+// One thread carries packets in each direction. Without a word the kernel hands packets over as
+// they would go over a wire. With "cut" it hands over packets of up to 64 KiB, which are cut to
+// what a wire carries and put together again, as a tunnel does that sends them over a network. With
+// "whole" large packets are handed on as they are. The devices may be moved to other network
+// namespaces afterwards:
 //
-//   tun_pair offload tun0 tun1 &
+//   tun_pair cut tun0 tun1 &
 //   ip link set tun0 netns one; ip link set tun1 netns two
 #include <hairpin/device/device.h>
 
@@ -18,36 +19,50 @@ using namespace hairpin;
 
 namespace {
 
-void carry(device::Device& from, device::Device& to) {
+int complain(const Error& error) {
+  std::fprintf(stderr, "%s\n", error.text().c_str());
+  return 1;
+}
+
+/// In batches; with offload these are cut and put together.
+void carry_batches(device::Device& from, device::Device& to) {
   device::Batch batch(128, 65536);
   std::vector<std::span<const std::byte>> packets;
   for (;;) {
     const auto size = from.read_batch(batch);
-    if (!size) return (void)std::fprintf(stderr, "%s\n", size.error().text().c_str());
+    if (!size) return (void)complain(size.error());
     packets.clear();
     for (std::size_t i = 0; i < batch.size(); ++i) packets.push_back(batch[i]);
-    (void)to.write_batch(packets);
+    (void)to.write_batch(packets);  // a device that is down loses packets
   }
 }
 
-Result<device::Device> open(const char* name, bool offload) {
-  device::DeviceOptions options;
-  options.name = name;
-  options.offload = offload;
-  return device::Device::open(options);
+/// With the header that says what is left undone.
+void carry_whole(device::Device& from, device::Device& to) {
+  std::vector<std::byte> buffer(65536);
+  nat::VnetHeader header;
+  for (;;) {
+    const auto size = from.read(buffer, header);
+    if (!size) return (void)complain(size.error());
+    (void)to.write(std::span(buffer).first(*size), header);
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool offload = argc == 4 && std::string_view(argv[1]) == "offload";
-  if (argc != 3 && !offload) return std::fprintf(stderr, "tun_pair [offload] NAME NAME\n"), 2;
-  auto one = open(argv[argc - 2], offload);
-  if (!one) return std::fprintf(stderr, "%s\n", one.error().text().c_str()), 1;
-  auto other = open(argv[argc - 1], offload);
-  if (!other) return std::fprintf(stderr, "%s\n", other.error().text().c_str()), 1;
+  const std::string_view mode = argc == 4 ? argv[1] : "";
+  if (argc != (mode.empty() ? 3 : 4) || (argc == 4 && mode != "cut" && mode != "whole")) {
+    std::fprintf(stderr, "tun_pair [cut|whole] NAME NAME\n");
+    return 2;
+  }
+  auto one = device::Device::open({.name = argv[argc - 2], .offload = !mode.empty()});
+  if (!one) return complain(one.error());
+  auto other = device::Device::open({.name = argv[argc - 1], .offload = !mode.empty()});
+  if (!other) return complain(other.error());
   std::printf("up\n");
   std::fflush(stdout);
+  const auto carry = mode == "whole" ? carry_whole : carry_batches;
   std::thread back([&] { carry(*other, *one); });
   carry(*one, *other);
   back.join();
