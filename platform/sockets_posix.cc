@@ -6,6 +6,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace hairpin::platform {
 
 namespace {
@@ -86,9 +89,18 @@ int take_socket_error(int socket) {
   return code;
 }
 
+namespace {
+
+/// "Unlimited" is a number, too large for 32 bits.
+std::size_t as_size(rlim_t limit) {
+  return static_cast<std::size_t>(std::min<rlim_t>(limit, std::numeric_limits<std::size_t>::max()));
+}
+
+}  // namespace
+
 std::size_t descriptor_limit() {
   rlimit limit{};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? as_size(limit.rlim_cur) : 0;
 }
 
 Result<std::size_t> raise_descriptor_limit() {
@@ -96,7 +108,7 @@ Result<std::size_t> raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("getrlimit");
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return last_error("setrlimit");
-  return limit.rlim_cur;
+  return as_size(limit.rlim_cur);
 }
 
 Fd open_spare() {

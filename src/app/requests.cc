@@ -1,6 +1,7 @@
 #include "app/requests.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 

@@ -157,12 +157,12 @@ std::uint32_t Endpoint::to_sockaddr(sockaddr_storage& to) const {
 std::size_t EndpointHash::operator()(const Endpoint& endpoint) const noexcept {
   // FNV-1a over at most 18 bytes. Keys come from the network, but the tables keyed by them are
   // capped, so the worst that chosen collisions buy is a scan of the cap.
-  std::size_t hash = 14695981039346656037U;
+  std::uint64_t hash = 14695981039346656037U;
   const auto mix = [&hash](std::uint8_t byte) { hash = (hash ^ byte) * 1099511628211U; };
   for (const std::uint8_t byte : endpoint.address.bytes()) mix(byte);
   mix(static_cast<std::uint8_t>(endpoint.port >> 8));
   mix(static_cast<std::uint8_t>(endpoint.port & 0xff));
-  return hash;
+  return static_cast<std::size_t>(hash);
 }
 
 Prefix everything(Family family) {

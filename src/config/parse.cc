@@ -81,7 +81,7 @@ void read_handshake(const Reader& reader, TunInbound& tun) {
 void read_udp_nat_max(const Reader& reader, TunInbound& tun) {
   std::uint64_t count = tun.udp_nat_max;
   read_number(reader, 1, 1'000'000, count);
-  tun.udp_nat_max = count;
+  tun.udp_nat_max = static_cast<std::size_t>(count);
 }
 
 constexpr std::array<Field<TunInbound>, 11> kTunFields{{

@@ -32,7 +32,7 @@ constexpr std::array<Field<Dns>, 9> kDnsFields{{
      [](const Reader& reader, Dns& out) {
        std::uint64_t count = out.cache_capacity;
        read_number(reader, 1024, 1'000'000, count);
-       out.cache_capacity = count;
+       out.cache_capacity = static_cast<std::size_t>(count);
      }},
     {"reverse_mapping", kBool, into<&Dns::reverse_mapping>},
     {"client_subnet", kSubnet,

@@ -91,7 +91,7 @@ bool SynGate::may_pass(const FlowKey& key, std::uint32_t sequence) {
     return true;
   }
   turned_away_.resize(kTurnedAway);
-  const std::size_t hash = FlowKeyHash()(key) ^ (std::size_t{sequence} * 0x9e3779b97f4a7c15U);
+  const std::uint64_t hash = FlowKeyHash()(key) ^ (std::uint64_t{sequence} * 0x9e3779b97f4a7c15U);
   const auto mark = static_cast<std::uint32_t>(hash >> 32 | 1U);
   return std::exchange(turned_away_[hash % kTurnedAway], mark) == mark;
 }

@@ -65,7 +65,7 @@ class Input {
   }
   /// How many of something follow, each of at least `least` bytes: so many must be there.
   std::size_t count(std::uint64_t announced, std::size_t least) {
-    if (announced <= rest_.size() / least) return announced;
+    if (announced <= rest_.size() / least) return static_cast<std::size_t>(announced);
     fail("the file announces " + std::to_string(announced) + " of something, and ends before them");
     return 0;
   }
@@ -108,7 +108,7 @@ class Input {
       fail("an address has " + std::to_string(size) + " bytes");
       return {};
     }
-    const auto bytes = take(size);
+    const auto bytes = take(static_cast<std::size_t>(size));
     if (bytes.empty()) return {};
     return IpAddr::from_wire(std::as_bytes(std::span(bytes)));
   }

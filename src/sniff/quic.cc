@@ -169,7 +169,7 @@ Header read_header(std::span<const std::byte> datagram) {
   if (in.is_short() || length > in.left() || length < 4 + kTag) return header;
   header.version = version;
   header.id = id;
-  header.end = header.number_at + length;
+  header.end = header.number_at + static_cast<std::size_t>(length);
   return header;
 }
 
@@ -219,7 +219,7 @@ Finding Quic::feed(std::span<const std::byte> datagram) {
   std::vector<std::byte> hello;
   for (const auto& [offset, bytes] : pieces_) {
     if (offset > hello.size()) break;
-    const std::size_t known = hello.size() - offset;
+    const std::size_t known = hello.size() - static_cast<std::size_t>(offset);
     if (known < bytes.size()) {
       hello.insert(hello.end(), bytes.begin() + static_cast<std::ptrdiff_t>(known), bytes.end());
     }

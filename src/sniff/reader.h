@@ -13,14 +13,15 @@ class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : rest_(bytes) {}
 
-  std::span<const std::byte> take(std::size_t size) {
+  /// `size` as a field of the bytes says it, whatever a size has on this machine.
+  std::span<const std::byte> take(std::uint64_t size) {
     if (size > rest_.size()) {
       short_ = true;
       rest_ = {};
       return {};
     }
-    const auto taken = rest_.first(size);
-    rest_ = rest_.subspan(size);
+    const auto taken = rest_.first(static_cast<std::size_t>(size));
+    rest_ = rest_.subspan(taken.size());
     return taken;
   }
   std::uint64_t number(std::size_t size) {
