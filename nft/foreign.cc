@@ -5,7 +5,6 @@
 #include <array>
 
 #include "nft/expressions.h"
-#include "nft/render.h"
 #include "nft/transaction.h"
 
 namespace hairpin::nft {
@@ -14,15 +13,6 @@ namespace {
 
 constexpr std::string_view kOurs = "hairpin";
 constexpr std::array<std::uint8_t, 3> kFamilies{NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6};
-
-const char* family_name(std::uint8_t family) {
-  if (family == NFPROTO_IPV4) return "ip";
-  return family == NFPROTO_IPV6 ? "ip6" : "inet";
-}
-
-std::string full_name(std::uint8_t family, const std::string& table, const std::string& chain) {
-  return std::string(family_name(family)) + " " + table + " " + chain;
-}
 
 std::string text_of(const char* text) {
   return text == nullptr ? "" : text;
@@ -70,13 +60,6 @@ Result<std::vector<FilterChain>> list_filter_chains() {
     if (!listed) return listed.error();
   }
   return chains;
-}
-
-std::string render(const Opening& opening) {
-  const FilterChain& chain = opening.chain;
-  std::string text = "insert rule " + full_name(chain.family, chain.table, chain.name);
-  for (const Statement& statement : opening.rule.statements) text += " " + render(statement);
-  return text + " comment \"" + opening.comment + "\"";
 }
 
 Result<> insert(const Opening& opening) {

@@ -34,6 +34,9 @@ struct Opening {
   std::string comment;
 };
 
+/// "ip filter INPUT", as nft(8) names a chain. `family`: NFPROTO_*.
+std::string full_name(std::uint8_t family, const std::string& table, const std::string& chain);
+
 /// As a command of nft(8).
 std::string render(const Opening& opening);
 
