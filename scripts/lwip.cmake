@@ -31,3 +31,7 @@ add_library(lwip STATIC
   ${core}/ipv6/icmp6.c ${core}/ipv6/inet6.c ${core}/ipv6/ip6.c ${core}/ipv6/ip6_addr.c
   ${core}/ipv6/nd6.c)
 target_include_directories(lwip SYSTEM PUBLIC ${lwip_dir}/src/include ${PROJECT_SOURCE_DIR}/src/tcp/port)
+# Its memory and its threads are looked at as ours are.
+if(HAIRPIN_SANITIZE MATCHES "address|thread")
+  target_compile_options(lwip PRIVATE -fsanitize=${CMAKE_MATCH_0} -fno-omit-frame-pointer)
+endif()
