@@ -14,6 +14,7 @@
 // names, no deadlines, UDP for IPv4 only: it is no server for any other purpose.
 #include <netinet/udp.h>
 #include <sys/epoll.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>

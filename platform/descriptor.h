@@ -6,8 +6,4 @@
 // is_open, native_handle.
 #pragma once
 
-#ifdef _WIN32
-#include "platform/descriptor_windows.h"
-#else
 #include "platform/descriptor_posix.h"
-#endif
