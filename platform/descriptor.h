@@ -3,7 +3,9 @@
 // and errno. `Wait` has what can be waited for: wait_read, wait_write, wait_error.
 //
 // Each system has a type of its own of the same shape: async_wait, assign, release, close, cancel,
-// is_open, native_handle.
+// is_open, native_handle. Beside it stands
+//
+//   bool is_broken(Descriptor&)    after a wait for an error: whether the connection has been reset
 #pragma once
 
 #include "platform/descriptor_posix.h"

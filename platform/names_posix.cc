@@ -38,8 +38,9 @@ std::vector<IpAddr> servers_in(const char* path) {
 std::string stamp(const char* path) {
   const auto file = stamp_of(path);
   if (!file) return "-";
-  return std::to_string(file->changed.time_since_epoch().count()) + "." +
-         std::to_string(file->inode) + " ";
+  // libc++ counts in 128 bits, which cannot be printed.
+  const auto changed = static_cast<std::int64_t>(file->changed.time_since_epoch().count());
+  return std::to_string(changed) + "." + std::to_string(file->inode) + " ";
 }
 
 }  // namespace

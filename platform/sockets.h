@@ -81,8 +81,9 @@ Result<Fd> open_udp(Family family, const Binding& binding);
 
 /// What waits to be read, as far as it fits, and stays there. Empty: the other end has shut down.
 Result<std::span<const std::byte>> peek(int socket, std::span<std::byte> into);
-/// Bytes that must wait before the socket counts as readable (SO_RCVLOWAT).
-void set_low_water(int socket, std::size_t bytes);
+/// Bytes that must wait before the socket counts as readable (SO_RCVLOWAT). False: there is no such
+/// thing here.
+bool set_low_water(int socket, std::size_t bytes);
 
 /// Makes close(2) send RST instead of FIN.
 void reset_on_close(int socket);

@@ -14,8 +14,8 @@ namespace hairpin::platform {
 namespace {
 
 /// What the system does not have is left at its default.
-void set(int socket, int level, int option, int value) {
-  (void)::setsockopt(socket, level, option, &value, sizeof value);
+bool set(int socket, int level, int option, int value) {
+  return ::setsockopt(socket, level, option, &value, sizeof value) == 0;
 }
 
 }  // namespace
@@ -70,8 +70,8 @@ Result<std::span<const std::byte>> peek(int socket, std::span<std::byte> into) {
   return std::span<const std::byte>(into.first(static_cast<std::size_t>(size)));
 }
 
-void set_low_water(int socket, std::size_t bytes) {
-  set(socket, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes));
+bool set_low_water(int socket, std::size_t bytes) {
+  return set(socket, SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes));
 }
 
 void set_no_delay(int socket) {

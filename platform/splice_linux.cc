@@ -13,8 +13,7 @@ namespace {
 /// Measured from 64 KiB to 1 MiB, which is as much as fs.pipe-max-size allows by default: larger is
 /// cheaper.
 constexpr int kPipeSize = 1024 * 1024;
-constexpr int kSmallestPipe = 64 * 1024;   ///< Bytes: what is copied at once.
-constexpr unsigned kAskAgainAfter = 1000;  ///< Refusals.
+constexpr int kSmallestPipe = 64 * 1024;  ///< Bytes: what is copied at once.
 
 }  // namespace
 
@@ -46,25 +45,6 @@ Result<std::size_t> splice_out(Pipe& pipe, int socket) {
   if (moved < 0) return last_error("splice");
   pipe.filled -= static_cast<std::size_t>(moved);
   return static_cast<std::size_t>(moved);
-}
-
-Result<Pipe> PipePool::acquire() {
-  if (idle_.empty()) {
-    if (refusals_left_ > 0) {
-      --refusals_left_;
-      return Error{"pipe2", ENOBUFS};
-    }
-    auto fresh = open_pipe();
-    if (!fresh) refusals_left_ = kAskAgainAfter;
-    return fresh;
-  }
-  Pipe pipe = std::move(idle_.back());
-  idle_.pop_back();
-  return pipe;
-}
-
-void PipePool::release(Pipe pipe) {
-  if (pipe.filled == 0 && pipe.read_end && idle_.size() < keep_) idle_.push_back(std::move(pipe));
 }
 
 }  // namespace hairpin::platform

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -236,6 +237,8 @@ rule::RuleSet decode_rule_set(const std::string& name, std::string_view bytes, P
 }
 
 Result<> read_file(const std::string& path, std::string& out) {
+  std::error_code unknown;  // opening says it better
+  if (std::filesystem::is_directory(path, unknown)) return Error{"read " + path, EISDIR};
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) return last_error("read " + path);

@@ -8,12 +8,15 @@ namespace hairpin::dispatch {
 
 namespace {
 
-/// How often a client's stream is looked at that cannot be waited for.
-constexpr auto kLook = std::chrono::milliseconds(3);
-
 /// FTP, SMTP, POP3, IMAP: the client is silent until it has been greeted.
 bool server_speaks_first(std::uint16_t port) {
   return port == 21 || port == 25 || port == 587 || port == 110 || port == 143;
+}
+
+Task<> wait_a_moment(Worker& worker) {
+  constexpr auto kMoment = std::chrono::milliseconds(3);
+  Timer timer(worker.executor(), kMoment);
+  (void)co_await timer.async_wait(kAsTuple);
 }
 
 }  // namespace
@@ -26,15 +29,16 @@ Task<> sniff_client(Worker& worker, Stream& client, const config::RouteRule& rul
   const int socket = client.socket.native_handle();
   if (!listens_to_client(rule, flow)) co_return;
   const Deadline deadline(worker.watchdog, client.socket, rule.sniff_timeout);
+  // There is no waiting for more than has been seen: it is looked again and again. A socket pair is
+  // readable as long as anything is in it.
+  bool patient = false;
   for (std::size_t seen = 0; !deadline.expired();) {
     auto [failed] = co_await client.socket.async_wait(Wait::wait_read, kAsTuple);
     if (failed) break;
     const auto bytes = platform::peek(socket, worker.scratch);
     if (!bytes && bytes.error().code == EAGAIN) continue;
-    if (bytes && bytes->size() == seen && client.resets && !platform::has_said_all(socket)) {
-      // A socket pair is readable as long as anything is in it.
-      Timer pause(worker.executor(), kLook);
-      (void)co_await pause.async_wait(kAsTuple);
+    if (patient && bytes && bytes->size() == seen && !platform::has_said_all(socket)) {
+      co_await wait_a_moment(worker);
       continue;
     }
     // The end, or an error: nothing more comes.
@@ -48,7 +52,7 @@ Task<> sniff_client(Worker& worker, Stream& client, const config::RouteRule& rul
                  flow.domain);
     }
     if (finding.verdict != sniff::Verdict::more || seen == worker.scratch.size()) break;
-    platform::set_low_water(socket, seen + 1);
+    patient = !platform::set_low_water(socket, seen + 1) || client.resets != nullptr;
   }
   platform::set_low_water(socket, 1);
 }

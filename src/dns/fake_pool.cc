@@ -63,6 +63,7 @@ Result<> FakePool::open(const std::string& path) {
     assign(number, std::string(end + 1));
     next_ = number + 1 < capacity_ ? number + 1 : 0;
   }
+  file.close();  // Windows replaces no file that somebody reads
   return keep_in(path);
 }
 

@@ -377,7 +377,7 @@ class TlsStream : public boost::intrusive_ref_counter<TlsStream, boost::thread_u
       half.watching = false;
       if (&half == &self->up_) {
         if (self->user_has_gone()) self->finish(self->resets_->by_user);
-      } else if (platform::take_socket_error(self->net().native_handle()) != 0) {
+      } else if (is_broken(self->net())) {
         self->finish(true);
       }
     });

@@ -172,7 +172,7 @@ void TcpRelay::watch_for_reset(Half& half) {
                                           &half](const boost::system::error_code& ec) {
     if (ec || self->finished_) return;
     half.watched = false;
-    if (platform::take_socket_error(half.from.native_handle()) != 0 || self->broken_off(half)) {
+    if (is_broken(half.from) || self->broken_off(half)) {
       self->finish(Ending::reset);
     }
   });

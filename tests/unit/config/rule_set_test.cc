@@ -34,7 +34,7 @@ class Files : public testing::Test {
   std::string write(const std::string& name, const std::string& bytes) const {
     const auto path = folder_ / name;
     std::ofstream(path, std::ios::binary) << bytes;
-    return path.string();
+    return path.generic_string();
   }
   /// A configuration with this rule-set, which both a rule and the interface name.
   static std::string load(const std::string& set, Config& out) {
@@ -53,8 +53,8 @@ class Files : public testing::Test {
     Config config;
     std::string all = load(set, config);
     // Where the folder is does not matter.
-    for (std::size_t at; (at = all.find(folder_.string() + "/")) != std::string::npos;) {
-      all.erase(at, folder_.string().size() + 1);
+    for (std::size_t at; (at = all.find(folder_.generic_string() + "/")) != std::string::npos;) {
+      all.erase(at, folder_.generic_string().size() + 1);
     }
     return all;
   }
@@ -116,10 +116,10 @@ TEST_F(Files, SourceAndBinarySayTheSame) {
 
 TEST_F(Files, WhatIsWrongIsTold) {
   const std::string good = R"({"version": 3, "rules": [{"ip_cidr": "10.0.0.0/8"}]})";
-  EXPECT_EQ(load(local((folder_ / "none.json").string())),
+  EXPECT_EQ(load(local((folder_ / "none.json").generic_string())),
             "route.rule_set \"s\": read none.json: No such file or directory\n");
-  EXPECT_EQ(load(local(folder_.string())),
-            "route.rule_set \"s\": read " + folder_.string() + ": Is a directory\n");
+  EXPECT_EQ(load(local(folder_.generic_string())),
+            "route.rule_set \"s\": read " + folder_.generic_string() + ": Is a directory\n");
   EXPECT_EQ(load(local(write("a.srs", good))),
             "route.rule_set \"s\": a.srs is no file of format \"binary\"\n");
   EXPECT_EQ(load(local(write("a.json", "SRS\x01"))),
