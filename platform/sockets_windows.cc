@@ -53,6 +53,9 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
     auto bound = bind_to_interface(fd.get(), family, binding.interface);
     if (!bound) return bound.error();
   }
+  if (binding.protect != nullptr && *binding.protect && !(*binding.protect)(fd.get())) {
+    return Error{"the socket could not be kept out of the interface", EACCES};
+  }
   return fd;
 }
 
