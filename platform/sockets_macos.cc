@@ -46,6 +46,9 @@ Result<Fd> open_outbound(Family family, int type, const Binding& binding, bool m
     auto reused = set(fd->get(), SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
     if (!reused) return reused.error();
   }
+  if (binding.protect != nullptr && *binding.protect && !(*binding.protect)(fd->get())) {
+    return Error{"the socket could not be kept out of the interface", EACCES};
+  }
   return fd;
 }
 

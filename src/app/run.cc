@@ -387,9 +387,6 @@ int run(const config::Config& asked, const RunOptions& options) {
   // Who has been handed a TUN and no rights cannot mark its sockets: the TUN's maker keeps them out.
   const bool same_namespace = !*space;
   const bool marks = same_namespace && platform::may_administer_network();
-  if (same_namespace && !marks) {
-    log::info("outbound sockets have no mark: that needs CAP_NET_ADMIN");
-  }
   if (!same_namespace && config.route.auto_detect_interface) {
     return fail(
         Error{"auto_detect_interface looks where the interfaces are, and --netns puts them "
@@ -447,6 +444,9 @@ int run(const config::Config& asked, const RunOptions& options) {
   Selections selections;
   selections.restore(config.cache_file, engine.groups());
   engine.start();
+  if (same_namespace && !marks) {
+    log::info("outbound sockets have no mark: that needs CAP_NET_ADMIN");
+  }
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
   // Here, not where the interfaces are: who asks looks for this process' namespace.
   Fd requests;
