@@ -18,6 +18,7 @@
 #include <lwip/tcp.h>
 #include <lwip_hooks.h>
 #include "base/log.h"
+#include "nat/opening.h"
 #include "nat/packet.h"
 #include "tcp/convert.h"
 
@@ -390,6 +391,11 @@ void Stack::process(pbuf* packet) {
   tcp_pcb* pcb = all.find({{parsed.source(), tcp.source_port},
                            {parsed.destination(), tcp.destination_port},
                            netif_get_index(netif_.get())});
+  if (pcb != nullptr && pcb->state == TIME_WAIT && nat::may_open(parsed)) {
+    // A client that uses its port again: RFC 1122, 4.2.2.13. lwIP would answer with RST.
+    abort(pcb);
+    pcb = nullptr;
+  }
   if (is_too_much(parsed.bytes(), pcb)) {
     pbuf_free(packet);
     return;

@@ -280,6 +280,22 @@ TEST_F(StackTest, AFinThatAnswersOursIsSeenWithItsData) {
   EXPECT_TRUE(accepted->ended());
 }
 
+TEST_F(StackTest, APortIsUsedAgain) {
+  start();
+  connect();
+  accepted->end();
+  stack->settle();
+  in(packet(nat::TcpHeader::kAck | nat::TcpHeader::kFin, 1001, theirs + 1));
+  accepted->release();
+  stack->settle();
+  ASSERT_TRUE(Stack::ticks()) << "lwIP remembers it";
+  wire.sent.clear();
+  in(packet(nat::TcpHeader::kSyn, 5000, 0));
+  ASSERT_EQ(wire.sent.size(), 1U);
+  EXPECT_EQ(wire.sent[0].tcp().flags, nat::TcpHeader::kSyn | nat::TcpHeader::kAck);
+  EXPECT_EQ(wire.sent[0].tcp().acknowledgement, 5001U);
+}
+
 TEST_F(StackTest, AResetIsTold) {
   start();
   connect();
