@@ -12,9 +12,9 @@
 //
 // Two threads, each with its own loop and its own listener on the one port. No authentication, no
 // names, no deadlines, UDP for IPv4 only: it is no server for any other purpose.
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>

@@ -384,7 +384,8 @@ int run(const config::Config& asked, const RunOptions& options) {
   const unsigned workers = default_workers();
   const auto space = other_namespace(options.netns);
   if (!space) return fail(space.error());
-  // Who has been handed a TUN and no rights cannot mark its sockets: the TUN's maker keeps them out.
+  // Who has been handed a TUN and no rights cannot mark its sockets: the TUN's maker keeps them
+  // out.
   const bool same_namespace = !*space;
   const bool marks = same_namespace && platform::may_administer_network();
   if (!same_namespace && config.route.auto_detect_interface) {

@@ -24,7 +24,7 @@ struct Run {
   std::optional<std::string> log_level;
   std::optional<std::string> link;   ///< Beside a file: of all its interfaces.
   std::optional<std::string> stack;  ///< The same.
-  std::string netns;                ///< A path or a process; empty: none.
+  std::string netns;                 ///< A path or a process; empty: none.
 };
 struct Check {
   Source source;

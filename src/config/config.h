@@ -119,9 +119,9 @@ struct TunInbound {
   LinkKind link = LinkKind::automatic;
   StackKind stack = StackKind::system;
   bool stack_was_gvisor = false;  ///< So the file calls it, as other programs call theirs.
-  std::string interface_name;                             ///< Empty: the kernel chooses.
-  std::vector<Prefix> address;                            ///< Of the interface, host bits kept.
-  unsigned mtu = 0;                                       ///< Bytes; 0 is kDefaultMtu.
+  std::string interface_name;     ///< Empty: the kernel chooses.
+  std::vector<Prefix> address;    ///< Of the interface, host bits kept.
+  unsigned mtu = 0;               ///< Bytes; 0 is kDefaultMtu.
   Duration udp_timeout = std::chrono::minutes(5);         ///< Of two-way associations.
   Duration tcp_idle_timeout = std::chrono::minutes(124);  ///< RFC 5382, REQ-5.
   std::size_t udp_nat_max = 8192;                         ///< Associations per worker.

@@ -1,7 +1,7 @@
 // Which parts of lwIP are built, and how large they are (lwIP's opt.h says what each name means).
 //
-// One thread calls lwIP, an event loop (NO_SYS); whoever calls it runs its timers, too. Of the Internet
-// protocols only TCP is left to it: all else is dealt with before packets get there.
+// One thread calls lwIP, an event loop (NO_SYS); whoever calls it runs its timers, too. Of the
+// Internet protocols only TCP is left to it: all else is dealt with before packets get there.
 #pragma once
 
 #define NO_SYS 1
@@ -17,12 +17,12 @@
 #define MEMP_MEM_MALLOC 1
 #define MEM_ALIGNMENT 8
 #define LWIP_SUPPORT_CUSTOM_PBUF 1
-#define PBUF_POOL_BUFSIZE 1536 // not used
+#define PBUF_POOL_BUFSIZE 1536  // not used
 
 #define LWIP_IPV4 1
 #define LWIP_IPV6 1
 #define LWIP_ICMP 0
-#define LWIP_ICMP6 1 // nd6.c calls it
+#define LWIP_ICMP6 1  // nd6.c calls it
 #define LWIP_ARP 0
 #define LWIP_ETHERNET 0
 #define LWIP_UDP 0
@@ -37,7 +37,8 @@
 #define LWIP_IPV6_NUM_ADDRESSES 2
 #define LWIP_IPV6_SCOPES 0
 #define LWIP_NETIF_LOOPBACK 0
-// With each segment that is sent, lwIP names a member of its connection; an argument of ours is beside it.
+// With each segment that is sent, lwIP names a member of its connection; an argument of ours is
+// beside it.
 #define LWIP_NETIF_HWADDRHINT 1
 #define LWIP_TCP_PCB_NUM_EXT_ARGS 1
 
@@ -62,7 +63,7 @@
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 6
-#define TCP_WND (65535U << 6) // the most; each connection has its own
+#define TCP_WND (65535U << 6)  // the most; each connection has its own
 #define TCP_SND_BUF (2U << 20)
 #define TCP_SND_QUEUELEN 4096
 #define TCP_OVERSIZE 0
@@ -71,7 +72,8 @@
 #define TCP_LISTEN_BACKLOG 0
 #define LWIP_TCP_KEEPALIVE 1
 // Twice this is how long lwIP waits for a client that has said all and takes nothing: more than the
-// time between two probes of its window. Connections in TIME_WAIT do not wait as long (Stack::tick).
+// time between two probes of its window. Connections in TIME_WAIT do not wait as long
+// (Stack::tick).
 #define TCP_MSL 60000
 #define LWIP_HOOK_FILENAME "lwip_hooks.h"
 #define LWIP_HOOK_TCP_ISN hairpin_lwip_isn
