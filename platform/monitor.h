@@ -18,6 +18,7 @@ class Monitor {
 
   /// Readable when something has changed.
   int routes() const { return routes_.get(); }
+  /// Nothing (-1) where the kernel has no netfilter, and so no tables.
   int tables() const { return tables_.get(); }
 
   /// Whether tables are listened to; at first they are. A change of ours to a set is told element

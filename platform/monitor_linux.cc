@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <ctime>
 #include <initializer_list>
 
@@ -50,14 +51,15 @@ Result<Monitor> Monitor::open() {
   auto tables = subscribe(NETLINK_NETFILTER, {NFNLGRP_NFTABLES});
   // Who may not hear of tables has none to keep.
   if (!tables && tables.error().code == EPERM) tables = subscribe(NETLINK_NETFILTER, {});
-  if (!tables) return tables.error();
+  if (!tables && tables.error().code != EPROTONOSUPPORT) return tables.error();
   Monitor monitor;
   monitor.routes_ = std::move(*routes);
-  monitor.tables_ = std::move(*tables);
+  if (tables) monitor.tables_ = std::move(*tables);
   return monitor;
 }
 
 void Monitor::hear_tables(bool wanted) {
+  if (!tables_) return;
   const int group = NFNLGRP_NFTABLES;
   // This cannot fail: the group is known, and memberships need no memory of their own.
   ::setsockopt(tables_.get(), SOL_NETLINK,

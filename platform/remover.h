@@ -7,9 +7,13 @@
 #include "base/result.h"
 #include "platform/routes.h"
 
+namespace hairpin::device {
+class Netlink;
+}
+
 namespace hairpin::platform {
 
-class Netlink;
+using device::Netlink;
 
 /// An rtnetlink socket of the namespace in which it was opened.
 class Remover {

@@ -47,17 +47,18 @@ class Control {
         monitor_(std::move(monitor)),
         signals_(context_.get_executor(), signals.release()),
         routes_(context_.get_executor(), ::dup(monitor_.routes())),
-        tables_(context_.get_executor(), ::dup(monitor_.tables())),
+        tables_(context_.get_executor()),
         requests_(context_.get_executor()),
         settle_(context_.get_executor()),
         watch_(context_.get_executor()) {
+    if (monitor_.tables() >= 0) tables_.assign(::dup(monitor_.tables()));
     if (requests) requests_.assign(requests.release());
   }
 
   void run() {
     wait_signal();
     wait_change(routes_);
-    wait_change(tables_);
+    if (tables_.is_open()) wait_change(tables_);
     watch();
     if (requests_.is_open()) wait_request();
     context_.run();

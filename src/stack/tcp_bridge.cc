@@ -28,7 +28,7 @@ Result<DetachedStream> TcpBridge::open(Worker& worker, tcp::Stack& stack, tcp::B
   if (!ours) return ours.error();
   DetachedStream other{std::move(pair->second), std::make_shared<Resets>()};
   const boost::intrusive_ptr<TcpBridge> bridge(
-      new TcpBridge(worker, stack, blocks, connection, std::move(*ours), other.resets));
+      new TcpBridge(stack, blocks, connection, std::move(*ours), other.resets));
   bridge->self_ = bridge;
   connection.set_user(*bridge);
   bridge->watch();
@@ -36,10 +36,9 @@ Result<DetachedStream> TcpBridge::open(Worker& worker, tcp::Stack& stack, tcp::B
   return other;
 }
 
-TcpBridge::TcpBridge(Worker& worker, tcp::Stack& stack, tcp::Blocks& blocks,
-                     tcp::Connection& connection, Descriptor ours, std::shared_ptr<Resets> resets)
-    : worker_(worker),
-      stack_(stack),
+TcpBridge::TcpBridge(tcp::Stack& stack, tcp::Blocks& blocks, tcp::Connection& connection,
+                     Descriptor ours, std::shared_ptr<Resets> resets)
+    : stack_(stack),
       blocks_(blocks),
       connection_(&connection),
       ours_(std::move(ours)),

@@ -32,8 +32,8 @@ class TcpBridge final
                                      tcp::Connection& connection);
 
  private:
-  TcpBridge(Worker& worker, tcp::Stack& stack, tcp::Blocks& blocks, tcp::Connection& connection,
-            Descriptor ours, std::shared_ptr<Resets> resets);
+  TcpBridge(tcp::Stack& stack, tcp::Blocks& blocks, tcp::Connection& connection, Descriptor ours,
+            std::shared_ptr<Resets> resets);
 
   void readable() override { push(); }
   void writable() override { pull(); }
@@ -49,7 +49,6 @@ class TcpBridge final
   void break_off();
   void close();
 
-  Worker& worker_;
   tcp::Stack& stack_;
   tcp::Blocks& blocks_;
   tcp::Connection* connection_;           ///< Null: its part is over.

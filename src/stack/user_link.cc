@@ -37,6 +37,11 @@ Result<Fd> apply_when_free(const nft::Table& table, bool handed) {
   return owner;
 }
 
+/// The kernel, or this build, has none.
+bool without_nftables(const Error& error) {
+  return error.code == EOPNOTSUPP || error.code == EPROTONOSUPPORT;
+}
+
 }  // namespace
 
 Result<Link> open_user_link(const LinkOptions& options) {
@@ -65,9 +70,10 @@ Result<Link> open_user_link(const LinkOptions& options) {
   auto owner = apply_when_free(table, handed);
   if (owner) {
     link.nft_owner = std::move(*owner);
-  } else if (!handed) {
+  } else if (!handed && !without_nftables(owner.error())) {
     return owner.error();
   } else {
+    // What is routed back to us is found out for each flow (flow/loop_guard.h), at a higher price.
     log::debug("no table against loops: {}", owner.error().text());
   }
   return link;

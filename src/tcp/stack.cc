@@ -159,9 +159,10 @@ class SipHash {
   SipHash() {
     std::array<unsigned char, 16> key{};
     EVP_MAC* algorithm = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
-    keyed_ = EVP_MAC_CTX_new(algorithm);
+    // A library can be built without.
+    keyed_ = algorithm == nullptr ? nullptr : EVP_MAC_CTX_new(algorithm);
     EVP_MAC_free(algorithm);
-    if (RAND_bytes(key.data(), key.size()) != 1 ||
+    if (keyed_ == nullptr || RAND_bytes(key.data(), key.size()) != 1 ||
         EVP_MAC_init(keyed_, key.data(), key.size(), nullptr) != 1) {
       EVP_MAC_CTX_free(std::exchange(keyed_, nullptr));
     }

@@ -93,7 +93,7 @@ class StackTest : public ::testing::Test {
     tcp.offset = static_cast<std::uint8_t>(tcp_size / 4 << 4);
     tcp.flags = flags;
     tcp.window = window;
-    std::memcpy(bytes.data() + ip + 20, options.data(), options.size());
+    std::ranges::copy(std::as_bytes(options), bytes.begin() + static_cast<std::ptrdiff_t>(ip + 20));
     std::ranges::copy(payload, bytes.begin() + static_cast<std::ptrdiff_t>(ip + tcp_size));
     return bytes;
   }
