@@ -33,7 +33,7 @@ class RelayTest : public testing::Test {
   void start(Clock::duration idle = 60s) {
     Descriptor client = worker_.watch(std::move(ours_[0])).value();
     outbound::Connection server{worker_.watch(std::move(ours_[1])).value(), {}, {}};
-    TcpRelay::start(worker_, std::move(client), std::move(server), idle,
+    TcpRelay::start(worker_, Stream{std::move(client)}, std::move(server), idle,
                     [this](const Summary& summary) { ended_.set_value(summary); });
     thread_ = std::thread([this] {
       const auto work = asio::make_work_guard(worker_.context);
