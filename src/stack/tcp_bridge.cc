@@ -83,7 +83,14 @@ void TcpBridge::pull() {
     if (*got == 0) {
       connection_->end();
       down_ended_ = true;
-      up_ended_ |= platform::is_hung_up(ours_.native_handle());
+      if (platform::is_hung_up(ours_.native_handle())) {
+        // By now: between the end of its stream and here the other end may have broken off.
+        if (resets_->by_user) {
+          break_off();
+          break;
+        }
+        up_ended_ = true;
+      }
       end_if_done();
       break;
     }
