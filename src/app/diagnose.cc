@@ -1,6 +1,7 @@
 #include "app/diagnose.h"
 
 #include <cerrno>
+#include <cstdio>
 
 namespace hairpin::app {
 
@@ -47,6 +48,12 @@ Diagnosis diagnose(const Error& error) {
   }
   if (denied) return {kExitPermission, text + "; CAP_NET_ADMIN is needed: run as root"};
   return {kExitFailure, text};
+}
+
+int fail(const Error& error) {
+  const Diagnosis diagnosis = diagnose(error);
+  std::fprintf(stderr, "hairpin: %s\n", diagnosis.text.c_str());
+  return diagnosis.status;
 }
 
 }  // namespace hairpin::app

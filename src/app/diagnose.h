@@ -27,4 +27,7 @@ struct Diagnosis {
 
 Diagnosis diagnose(const Error& error);
 
+/// Says it on standard error, and returns the exit status.
+int fail(const Error& error);
+
 }  // namespace hairpin::app

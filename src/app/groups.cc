@@ -45,12 +45,6 @@ nlohmann::json wrong(const std::string& text) {
   return {{"error", text}};
 }
 
-int fail(const Error& error) {
-  const Diagnosis diagnosis = diagnose(error);
-  std::fprintf(stderr, "hairpin: %s\n", diagnosis.text.c_str());
-  return diagnosis.status;
-}
-
 /// One line for each member: a mark at the one in use, its delay or what is wrong with it.
 void print(const nlohmann::json& groups) {
   for (const auto& group : groups) {

@@ -14,7 +14,7 @@ namespace hairpin::app {
 
 namespace {
 
-int fail(const Error& error) {
+int fail_at_file(const Error& error) {
   std::fprintf(stderr, "hairpin: %s\n", error.text().c_str());
   return kExitFailure;
 }
@@ -23,7 +23,7 @@ int fail(const Error& error) {
 std::optional<rule::RuleSet> read(const std::string& file) {
   std::string bytes;
   if (auto done = config::read_file(file, bytes); !done) {
-    fail(done.error());
+    fail_at_file(done.error());
     return std::nullopt;
   }
   config::Problems problems;
@@ -44,7 +44,7 @@ int write(const std::string& output, const std::string& bytes) {
   std::ofstream file(output, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
-  if (!file) return fail(last_error("write " + output));
+  if (!file) return fail_at_file(last_error("write " + output));
   return kExitOk;
 }
 
@@ -54,7 +54,7 @@ int compile_rule_set(const std::string& file, const std::string& output) {
   const auto set = read(file);
   if (!set) return kExitConfig;
   const auto bytes = rule::write_binary(*set);
-  return bytes ? write(output, *bytes) : fail(bytes.error());
+  return bytes ? write(output, *bytes) : fail_at_file(bytes.error());
 }
 
 int decompile_rule_set(const std::string& file, const std::string& output) {

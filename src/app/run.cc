@@ -37,12 +37,6 @@ namespace hairpin::app {
 
 namespace {
 
-int fail(const Error& error) {
-  const Diagnosis diagnosis = diagnose(error);
-  std::fprintf(stderr, "hairpin: %s\n", diagnosis.text.c_str());
-  return diagnosis.status;
-}
-
 std::vector<host::Policy> policies_of(const config::Config& config,
                                       const std::vector<stack::Link>& links, bool same_namespace) {
   std::vector<host::Policy> policies;

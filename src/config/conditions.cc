@@ -360,20 +360,21 @@ std::vector<Field<Rule>> all_rule_fields(RuleContext context) {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 template <class T>
-void put(Json& out, const char* field, const std::vector<T>& values) {
+void put(OrderedJson& out, const char* field, const std::vector<T>& values) {
   if (!values.empty()) out[field] = values;
 }
 
-void put_prefixes(Json& out, const char* field, const std::vector<Interval>& intervals) {
+void put_prefixes(OrderedJson& out, const char* field, const std::vector<Interval>& intervals) {
   for (const Interval& interval : intervals) {
     for (const Prefix& prefix : prefixes_of(interval)) out[field].push_back(prefix.text());
   }
 }
 
-void put_ports(Json& out, const char* one, const char* range, const std::vector<PortRange>& ports) {
+void put_ports(OrderedJson& out, const char* one, const char* range,
+               const std::vector<PortRange>& ports) {
   for (const PortRange& port : ports) {
     if (port.first == port.last) {
       out[one].push_back(port.first);
@@ -383,7 +384,7 @@ void put_ports(Json& out, const char* one, const char* range, const std::vector<
   }
 }
 
-void put_foreign(Json& out, const Foreign& foreign) {
+void put_foreign(OrderedJson& out, const Foreign& foreign) {
   if (foreign.values.empty()) {
     out[foreign.field] = true;
   } else if (foreign.field == "network_interface_address") {
@@ -396,7 +397,7 @@ void put_foreign(Json& out, const Foreign& foreign) {
   }
 }
 
-void put_query_types(Json& out, const std::vector<std::uint16_t>& numbers) {
+void put_query_types(OrderedJson& out, const std::vector<std::uint16_t>& numbers) {
   for (const std::uint16_t number : numbers) {
     const auto* known = std::ranges::find(kQueryTypes, number, &QueryType::number);
     if (known == kQueryTypes.end()) {
@@ -409,12 +410,12 @@ void put_query_types(Json& out, const std::vector<std::uint16_t>& numbers) {
 
 }  // namespace
 
-Json to_json(const Rule& rule) {
-  Json out = Json::object();
+OrderedJson to_json(const Rule& rule) {
+  OrderedJson out = OrderedJson::object();
   if (rule.kind != Rule::Kind::conditions) {
     out["type"] = "logical";
     out["mode"] = rule.kind == Rule::Kind::all ? "and" : "or";
-    out["rules"] = Json::array();
+    out["rules"] = OrderedJson::array();
     for (const Rule& inner : rule.rules) out["rules"].push_back(to_json(inner));
   } else {
     const Conditions& of = rule.conditions;

@@ -20,7 +20,7 @@ constexpr std::uint16_t kHttpsPort = 443;
 constexpr std::string_view kFakeIp4 = "198.18.0.0/15";
 constexpr std::string_view kFakeIp6 = "fc00::/18";
 
-constexpr std::array<Field<DnsServer>, 2> kServerFields{{
+constexpr std::array<Field<DnsServer>, 2> kCommonFields{{
     {"type", kServerTypes, ignore_type<DnsServer>},
     {"tag", kText, into<&DnsServer::tag>},
 }};
@@ -32,7 +32,7 @@ void read_mark(const Reader& reader, DnsServer& out) {
   if (reader.problems().size() == before) out.dial.routing_mark = mark;
 }
 
-constexpr std::array<Field<DnsServer>, 5> kDialFields{{
+constexpr std::array<Field<DnsServer>, 5> kDnsDialFields{{
     {"detour", kOutboundTag, into<&DnsServer::detour>},
     {"bind_interface", "the name of an interface",
      [](const Reader& reader, DnsServer& out) { read(reader, out.dial.bind_interface); }},
@@ -92,7 +92,7 @@ constexpr std::array<Field<DnsFakeIp>, 2> kFakeIpFields{{
     {"inet6_range", "a range of IPv6", read_range<&DnsFakeIp::inet6_range, Family::v6>},
 }};
 
-constexpr std::array<Field<DnsTls>, 1> kTlsFields{{
+constexpr std::array<Field<DnsTls>, 1> kDnsTlsFields{{
     {"tls", "an object", [](const Reader& reader, DnsTls& out) { read(reader, out.tls); }},
 }};
 
@@ -123,7 +123,7 @@ void read_remote(const Reader& reader, std::span<const Field<Kind>> fields, std:
   Kind kind;
   kind.server.port = port;
   const std::size_t before = reader.problems().size();
-  read_parts(reader, Part<DnsServer>{kServerFields, out}, Part<DnsServer>{kDialFields, out},
+  read_parts(reader, Part<DnsServer>{kCommonFields, out}, Part<DnsServer>{kDnsDialFields, out},
              Part<Server>{kRemoteFields, kind.server}, Part<Kind>{fields, kind});
   if constexpr (requires { kind.tls; }) {
     kind.tls.enabled = true;
@@ -138,7 +138,7 @@ void read_remote(const Reader& reader, std::span<const Field<Kind>> fields, std:
 template <class Kind>
 void read_other(const Reader& reader, std::span<const Field<Kind>> fields, DnsServer& out) {
   Kind kind;
-  read_parts(reader, Part<DnsServer>{kServerFields, out}, Part<Kind>{fields, kind});
+  read_parts(reader, Part<DnsServer>{kCommonFields, out}, Part<Kind>{fields, kind});
   out.kind = std::move(kind);
 }
 
@@ -166,12 +166,12 @@ void read(const Reader& reader, DnsServer& out) {
   } else if (type == "tcp") {
     read_remote<DnsTcp>(reader, {}, kPort, out);
   } else if (type == "tls") {
-    read_remote<DnsTls>(reader, kTlsFields, kTlsPort, out);
+    read_remote<DnsTls>(reader, kDnsTlsFields, kTlsPort, out);
   } else if (type == "https") {
     read_remote<DnsHttps>(reader, kHttpsFields, kHttpsPort, out);
   } else if (type == "local") {
     DnsLocal local;
-    read_parts(reader, Part<DnsServer>{kServerFields, out}, Part<DnsServer>{kDialFields, out});
+    read_parts(reader, Part<DnsServer>{kCommonFields, out}, Part<DnsServer>{kDnsDialFields, out});
     out.kind = local;
   } else if (type == "hosts") {
     read_other<DnsHosts>(reader, kHostsFields, out);
@@ -184,10 +184,10 @@ void read(const Reader& reader, DnsServer& out) {
 }
 
 void list_dns_server_fields(std::vector<FieldInfo>& all) {
-  list_fields<DnsServer>(all, "dns.servers", kServerFields);
-  list_fields<DnsServer>(all, "dns.servers", kDialFields);
+  list_fields<DnsServer>(all, "dns.servers", kCommonFields);
+  list_fields<DnsServer>(all, "dns.servers", kDnsDialFields);
   list_fields<Server>(all, "dns.servers, udp, tcp, tls and https", kRemoteFields);
-  list_fields<DnsTls>(all, "dns.servers, tls", kTlsFields);
+  list_fields<DnsTls>(all, "dns.servers, tls", kDnsTlsFields);
   list_fields<DnsHttps>(all, "dns.servers, https", kHttpsFields);
   list_fields<DnsHosts>(all, "dns.servers, hosts", kHostsFields);
   list_fields<DnsFakeIp>(all, "dns.servers, fakeip", kFakeIpFields);

@@ -9,7 +9,7 @@ namespace {
 /// RFC 7766, section 6.2.3: "of the order of a few seconds".
 constexpr auto kIdle = std::chrono::seconds(10);
 /// Questions of one connection that are on their way; further ones are not read.
-constexpr std::size_t kMaxQuestions = 64;
+constexpr std::size_t kMaxQuestionsOfStream = 64;
 
 struct Served {
   std::shared_ptr<dns::MessageStream> stream;
@@ -55,7 +55,7 @@ Task<> serve_dns_stream(Worker& worker, Stream client, Flow flow,
     const auto answer = names->answer_at_once(*received.query, {&flow, dns::kMaxMessage}, progress);
     if (answer) {
       if (!answer->empty()) served->stream->send(*answer);
-    } else if (served->questions >= kMaxQuestions) {
+    } else if (served->questions >= kMaxQuestionsOfStream) {
       worker.counters.add(Count::dns_overload);
     } else {
       asio::co_spawn(worker.executor(),

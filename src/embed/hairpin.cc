@@ -1,5 +1,7 @@
 #include "embed/hairpin.h"
 
+#include <openssl/ssl.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -90,6 +92,14 @@ void start_log(const config::Log& wanted) {
   (void)log::start(options);
 }
 
+/// A process that ends without a word ends hairpin first: its threads must not meet what is being
+/// destroyed. What is made before this is called is destroyed behind it.
+void stop_at_exit() {
+  OPENSSL_init_ssl(0, nullptr);
+  static const bool registered = std::atexit([] { (void)hairpin_stop(); }) == 0;
+  (void)registered;
+}
+
 int start(const char* json, int tun_fd) {
   if (instance) return fail(HAIRPIN_ERROR_STATE, "hairpin runs already");
   auto config = read(json);
@@ -119,6 +129,7 @@ int start(const char* json, int tun_fd) {
       [] { log::error("the TUN does not exist any more"); }, std::move(surroundings));
   fresh->engine->start();
   instance = std::move(fresh);
+  stop_at_exit();
   return HAIRPIN_OK;
 }
 

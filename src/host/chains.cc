@@ -18,7 +18,6 @@ constexpr int kMangle = -150;
 constexpr int kBehindDestinationNat = -99;  // Docker's and others' port forwards first
 constexpr int kOutputNat = -100;
 constexpr int kFilter = 0;
-constexpr const char* kThisHost = "lo";
 
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint16_t kDhcpClient = 68;

@@ -12,7 +12,6 @@ using nft::Statement;
 
 const std::string kIncludeSet = "route_address_set";
 const std::string kExcludeSet = "route_exclude_address_set";
-constexpr const char* kThisHost = "lo";
 
 bool wants_all(const config::AutoRoute& wanted) {
   return wanted.route_address.empty() && wanted.route_exclude_address.empty();

@@ -33,7 +33,6 @@ enum Step : std::uint32_t {
 static_assert(kEnd + 1 == kPriorities);
 
 constexpr RulePriority kLast{32800};            // the system's are 32766 and 32767
-constexpr const char* kThisHost = "lo";         // the input interface of what the host itself sends
 constexpr std::uint32_t kLastUid = 0xfffffffe;  // 0xffffffff is no user
 
 Prefix half(Family family, bool upper) {

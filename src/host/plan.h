@@ -45,6 +45,9 @@
 
 namespace hairpin::host {
 
+/// The input interface of what the host itself sends.
+inline constexpr const char* kThisHost = "lo";
+
 /// A listener for what auto_redirect sends to this host.
 struct Redirection {
   Family family;

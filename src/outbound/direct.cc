@@ -13,7 +13,7 @@ namespace hairpin::outbound {
 namespace {
 
 /// Datagrams that wait for the address of one name.
-constexpr std::size_t kMaxQueued = 64;
+constexpr std::size_t kMaxQueuedForName = 64;
 constexpr std::size_t kMaxNames = 256;
 constexpr auto kKeepNames = std::chrono::seconds(60);
 
@@ -38,8 +38,9 @@ class DirectPath final : public UdpPath {
     State::Name& name = state_->names[target.name];
     if (name.address) return state_->send({*name.address, target.endpoint.port}, burst);
     for (std::size_t i = 0; i < burst.count; ++i) {
-      auto copy = name.queue.size() < kMaxQueued ? HeldDatagram::copy(state_->worker.held, burst[i])
-                                                 : std::nullopt;
+      auto copy = name.queue.size() < kMaxQueuedForName
+                      ? HeldDatagram::copy(state_->worker.held, burst[i])
+                      : std::nullopt;
       if (!copy) {
         state_->worker.counters.add(Count::udp_queue_full, burst.count - i);
         break;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kHeader = 3;  // kind, length in two bytes
 
-char lower(char c) {
+char lower_letter(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
@@ -32,7 +32,7 @@ std::uint64_t hash_of(std::string_view name) {
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](char c) { return lower(c); });
+  std::ranges::transform(result, result.begin(), [](char c) { return lower_letter(c); });
   return result;
 }
 
@@ -56,7 +56,7 @@ void DomainSet::add(std::string_view name, std::uint8_t kinds) {
   bytes_.push_back(static_cast<char>(kinds));
   bytes_.push_back(static_cast<char>(name.size() >> 8));
   bytes_.push_back(static_cast<char>(name.size() & 0xff));
-  for (const char c : name) bytes_.push_back(lower(c));
+  for (const char c : name) bytes_.push_back(lower_letter(c));
   if ((kinds & kLoose) != 0) has_loose_ = true;
 }
 

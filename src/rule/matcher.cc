@@ -8,10 +8,10 @@ namespace hairpin::rule {
 
 namespace {
 
-constexpr unsigned kSourceAddress = 1;
-constexpr unsigned kSourcePort = 2;
-constexpr unsigned kDestinationAddress = 4;
-constexpr unsigned kDestinationPort = 8;
+constexpr unsigned kAsksSourceAddress = 1;
+constexpr unsigned kAsksSourcePort = 2;
+constexpr unsigned kAsksDestinationAddress = 4;
+constexpr unsigned kAsksDestinationPort = 8;
 
 /// A line of AdGuard's as an expression: "||" and "|" in front are the begin of a label and of the
 /// name, "^" behind is its end, "*" is anything; without them it is whatever contains the text up
@@ -303,12 +303,13 @@ CompiledRule::States CompiledRule::match_conditions(const Facts& facts, State ba
   };
   const auto& ports = of.conditions.port;
   const auto& source_ports = of.conditions.source_port;
-  ask(kDestinationPort, !ports.empty(), [&] { return in_ranges(ports, facts.destination.port); });
-  ask(kSourcePort, !source_ports.empty(),
+  ask(kAsksDestinationPort, !ports.empty(),
+      [&] { return in_ranges(ports, facts.destination.port); });
+  ask(kAsksSourcePort, !source_ports.empty(),
       [&] { return in_ranges(source_ports, facts.source.port); });
-  ask(kSourceAddress, of.asks_source(ip_cidr_is_source),
+  ask(kAsksSourceAddress, of.asks_source(ip_cidr_is_source),
       [&] { return of.source_holds(facts, ip_cidr_is_source); });
-  ask(kDestinationAddress, of.asks_destination(facts, ip_cidr_is_source),
+  ask(kAsksDestinationAddress, of.asks_destination(facts, ip_cidr_is_source),
       [&] { return of.destination_holds(facts, ip_cidr_is_source); });
   if (of.conditions.rule_set.empty()) {
     return (state & wanted) == wanted ? static_cast<States>(1U << state) : States{0};

@@ -14,7 +14,7 @@ namespace {
 /// Bytes: the largest that tcp_write and tcp_recved count.
 constexpr std::size_t kCounted = 65535;
 /// Pieces of a segment that lwIP may need for one `send`, and some more for what it adds itself.
-constexpr std::size_t kPieces = 16;
+constexpr std::size_t kPiecesOfSend = 16;
 
 /// Bytes that are sent at a time while memory is scarce.
 constexpr std::size_t kScarce = 4096;
@@ -124,7 +124,7 @@ void Connection::take(std::size_t bytes) {
 }
 
 std::size_t Connection::room() const {
-  if (pcb_ == nullptr || pcb_->snd_queuelen + kPieces > TCP_SND_QUEUELEN) return 0;
+  if (pcb_ == nullptr || pcb_->snd_queuelen + kPiecesOfSend > TCP_SND_QUEUELEN) return 0;
   const std::size_t room = std::min<std::size_t>(pcb_->snd_buf, kCounted);
   if (!stack_.blocks_.scarce()) return room;
   // Somebody always has something on its way, whose acknowledgement goes on from here.

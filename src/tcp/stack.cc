@@ -291,7 +291,10 @@ Stack::Stack(const Settings& settings, Device& device, Blocks& blocks, Accept ac
 
 Stack::~Stack() {
   current = netif_.get();
-  connections_.clear_and_dispose([](Connection* connection) { delete connection; });
+  connections_.clear_and_dispose([](Connection* connection) {
+    if (connection->user_ != nullptr) std::exchange(connection->user_, nullptr)->gone();
+    delete connection;
+  });
   all.with_all([this] {
     for (tcp_pcb* pcb : {tcp_active_pcbs, tcp_tw_pcbs}) {
       while (pcb != nullptr) {

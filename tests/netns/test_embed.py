@@ -49,8 +49,9 @@ class Embedded:
         self.popen.stdin.close()
         status = self.popen.wait(20)
         self.popen.stdout.close()
+        log = self.log()
         self.err.close()
-        return status
+        return status, log
 
 
 class Embed(LabTest):
@@ -106,7 +107,8 @@ class Embed(LabTest):
         wait_for(lambda: (c := program.counters())["tcp_opened"] == c["tcp_closed"], "all flows to end")
         # Each socket was shown.
         self.assertGreaterEqual(int(program.ask("protected")), program.counters()["tcp_opened"])
-        self.assertEqual(program.close(), 0)
+        status, log = program.close()
+        self.assertEqual(status, 0, log[-3000:])
 
     def test_iperf_with_virtio_header(self):
         self.check_iperf(vnet=True)
@@ -184,7 +186,11 @@ class Embed(LabTest):
         time.sleep(1)
         grown = program.rss() - idle
         print(f"       ceiling {limit >> 20} MiB, grown by {grown >> 20} MiB", flush=True)
-        self.assertLess(grown, limit * 2)
+        with open(f"/proc/{program.popen.pid}/maps") as maps:
+            checked = "libasan" in maps.read()
+        # AddressSanitizer keeps what is freed for a while, and has a fence around each piece. Without a ceiling it would
+        # be hundreds.
+        self.assertLess(grown, limit * (5 if checked else 2))
         done = self.lab.run("router", "curl", "-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{size_download}",
                             f"http://{TARGET4}/page")
         self.assertEqual(done.stdout, "50000000")

@@ -19,14 +19,14 @@ config::Config parsed(const std::string& tun, const std::string& rule) {
   return config.value_or(config::Config());
 }
 
-struct Row {
+struct ReloadRow {
   const char* now;
   const char* next;
   const char* refused;  ///< What the answer has in it; empty: nothing.
 };
 
 TEST(Reload, OfInterfaces) {
-  for (const Row& row : std::initializer_list<Row>{
+  for (const ReloadRow& row : std::initializer_list<ReloadRow>{
            {"", "", ""},
            {"", R"(, "exclude_uid": 7)", ""},
            {"", R"(, "strict_route": true)", ""},

@@ -14,7 +14,7 @@ std::string with(const std::string& outbounds) {
 }
 
 /// All problems as lines.
-std::string problems_of(const std::string& outbounds) {
+std::string outbound_problems(const std::string& outbounds) {
   Problems problems;
   const auto config = parse(with(outbounds), problems);
   EXPECT_EQ(config.has_value(), problems.empty());
@@ -23,7 +23,7 @@ std::string problems_of(const std::string& outbounds) {
   return lines;
 }
 
-Config valid(const std::string& outbounds) {
+Config valid_outbounds(const std::string& outbounds) {
   Problems problems;
   auto config = parse(with(outbounds), problems);
   for (const Problem& problem : problems) ADD_FAILURE() << problem.where << ": " << problem.message;
@@ -53,12 +53,12 @@ const std::string kHttp = R"("type": "http", "server": "h.example", "server_port
 
 TEST(Outbounds, Tls) {
   const Config config =
-      valid(R"({)" + kHttp + R"(, "tls": {"enabled": true, "server_name": "n.example",
+      valid_outbounds(R"({)" + kHttp + R"(, "tls": {"enabled": true, "server_name": "n.example",
       "insecure": false, "disable_sni": true, "alpn": ["h2", "http/1.1"], "min_version": "1.3",
       "max_version": "1.3", "certificate": ")" +
-            kCertificate + R"("}}, {)" + kHttp + R"(,
+                      kCertificate + R"("}}, {)" + kHttp + R"(,
       "tls": {"enabled": true, "insecure": true, "alpn": "x"}}, {)" +
-            kHttp + R"(,
+                      kHttp + R"(,
       "tls": {"certificate_path": "/nonexistent"}})");
   const Tls& tls = std::get<Http>(config.outbounds.at(0).kind).tls;
   EXPECT_TRUE(tls.enabled);
@@ -91,7 +91,7 @@ TEST(Outbounds, TlsWrong) {
            {R"("server_nam": "x")",
             "outbounds[0].tls.server_nam: unknown field; did you mean \"server_name\"?\n"},
        }) {
-    EXPECT_EQ(problems_of("{" + kHttp + R"(, "tls": {)" + row.outbounds + "}}"), row.problem);
+    EXPECT_EQ(outbound_problems("{" + kHttp + R"(, "tls": {)" + row.outbounds + "}}"), row.problem);
   }
 }
 
@@ -101,37 +101,40 @@ TEST(Outbounds, References) {
            "\"" + more + "}";
   };
   const auto through = [](const char* tag) { return R"(, "detour": ")" + std::string(tag) + "\""; };
-  EXPECT_EQ(problems_of(proxy("a", through("b")) + "," + proxy("b", "")), "");
-  EXPECT_EQ(problems_of(proxy("a", through("a"))), "outbounds[0]: goes in a circle: a -> a\n");
-  EXPECT_EQ(problems_of(proxy("a", through("b")) + "," + proxy("b", through("c")) + "," +
-                        proxy("c", through("b"))),
+  EXPECT_EQ(outbound_problems(proxy("a", through("b")) + "," + proxy("b", "")), "");
+  EXPECT_EQ(outbound_problems(proxy("a", through("a"))),
+            "outbounds[0]: goes in a circle: a -> a\n");
+  EXPECT_EQ(outbound_problems(proxy("a", through("b")) + "," + proxy("b", through("c")) + "," +
+                              proxy("c", through("b"))),
             "outbounds[1]: goes in a circle: b -> c -> b\n");
-  EXPECT_EQ(problems_of(proxy("abc", through("abd"))),
+  EXPECT_EQ(outbound_problems(proxy("abc", through("abd"))),
             "outbounds[0].detour: no outbound has the tag \"abd\"; did you mean \"abc\"?\n");
-  EXPECT_EQ(problems_of(proxy("a", through("b") + R"(, "bind_interface": "x", "routing_mark": 1)") +
+  EXPECT_EQ(
+      outbound_problems(proxy("a", through("b") + R"(, "bind_interface": "x", "routing_mark": 1)") +
                         "," + proxy("b", "")),
-            "outbounds[0].bind_interface: does nothing beside \"detour\", whose sockets are used\n"
-            "outbounds[0].routing_mark: does nothing beside \"detour\", whose sockets are used\n");
+      "outbounds[0].bind_interface: does nothing beside \"detour\", whose sockets are used\n"
+      "outbounds[0].routing_mark: does nothing beside \"detour\", whose sockets are used\n");
 }
 
 TEST(Outbounds, DialOptions) {
-  const Config config = valid(R"({"type": "direct", "inet4_bind_address": "192.0.2.1",
+  const Config config = valid_outbounds(R"({"type": "direct", "inet4_bind_address": "192.0.2.1",
       "inet6_bind_address": "2001:db8::1", "reuse_addr": true, "fallback_delay": "1s"}, {)" +
-                              kHttp + R"(, "tcp_fast_open": true})");
+                                        kHttp + R"(, "tcp_fast_open": true})");
   const Dial& dial = config.outbounds.at(0).dial;
   EXPECT_EQ(dial.inet4_bind_address->text(), "192.0.2.1");
   EXPECT_EQ(dial.inet6_bind_address->text(), "2001:db8::1");
   EXPECT_TRUE(dial.reuse_addr);
   EXPECT_EQ(dial.fallback_delay, Duration(1000));
   EXPECT_TRUE(config.outbounds.at(1).dial.tcp_fast_open);
-  EXPECT_EQ(
-      problems_of(R"({"type": "direct", "inet4_bind_address": "::1", "inet6_bind_address": 5})"),
-      "outbounds[0].inet4_bind_address: expected an IPv4 address, got \"::1\"\n"
-      "outbounds[0].inet6_bind_address: expected an IPv6 address, got 5\n");
+  EXPECT_EQ(outbound_problems(
+                R"({"type": "direct", "inet4_bind_address": "::1", "inet6_bind_address": 5})"),
+            "outbounds[0].inet4_bind_address: expected an IPv4 address, got \"::1\"\n"
+            "outbounds[0].inet6_bind_address: expected an IPv6 address, got 5\n");
 }
 
 TEST(Outbounds, Groups) {
-  const Config config = valid(R"({"type": "direct", "tag": "a"}, {"type": "direct", "tag": "b"},
+  const Config config =
+      valid_outbounds(R"({"type": "direct", "tag": "a"}, {"type": "direct", "tag": "b"},
       {"type": "selector", "tag": "s", "outbounds": ["a", "u"], "default": "u", "interrupt_exist_connections": true},
       {"type": "urltest", "tag": "u", "outbounds": ["a", "b"], "url": "http://[2001:db8::1]:8080?x#y",
        "interval": "1m", "tolerance": 5, "idle_timeout": "2m"},
@@ -170,16 +173,16 @@ TEST(Outbounds, GroupsWrong) {
            {R"("urltest", "tag": "g", "outbounds": "a", "tolerance": 70000)",
             "outbounds[1].tolerance: expected a number from 0 to 65535, got 70000\n"},
        }) {
-    EXPECT_EQ(problems_of(group + row.outbounds + "}"), row.problem);
+    EXPECT_EQ(outbound_problems(group + row.outbounds + "}"), row.problem);
   }
   for (const char* url :
        {"gstatic.com", "ftp://h/", "http://", "http:///x", "http://h:0/", "http://h:x/",
         "http://::1/", "http://u@h/", "http://h/a b", "http://[h"}) {
-    EXPECT_EQ(
-        problems_of(group + R"("urltest", "tag": "g", "outbounds": "a", "url": ")" + url + "\"}"),
-        "outbounds[1].url: expected a URL such as "
-        "\"https://www.gstatic.com/generate_204\", got \"" +
-            std::string(url) + "\"\n");
+    EXPECT_EQ(outbound_problems(group + R"("urltest", "tag": "g", "outbounds": "a", "url": ")" +
+                                url + "\"}"),
+              "outbounds[1].url: expected a URL such as "
+              "\"https://www.gstatic.com/generate_204\", got \"" +
+                  std::string(url) + "\"\n");
   }
 }
 

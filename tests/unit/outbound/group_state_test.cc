@@ -6,7 +6,7 @@ namespace hairpin::outbound {
 namespace {
 
 /// Each member: a delay; 0: not measured; -1: failed; beyond 1000: not usable, otherwise the rest.
-struct Row {
+struct StateRow {
   std::vector<int> members;
   std::size_t current;
   int tolerance;
@@ -15,7 +15,7 @@ struct Row {
 };
 
 TEST(Choice, Table) {
-  for (const Row& row : std::vector<Row>{
+  for (const StateRow& row : std::vector<StateRow>{
            {{10, 20}, 0, 0, 0, 0},
            {{20, 10}, 0, 0, 1, 0},
            {{20, 10}, 0, 10, 0, 0},  // better, but not by more than the tolerance

@@ -350,6 +350,7 @@ TEST_F(StackTest, AStopResetsAll) {
   stack.reset();
   ASSERT_EQ(wire.sent.size(), 1U);
   EXPECT_TRUE(wire.sent[0].tcp().flags & nat::TcpHeader::kRst);
+  EXPECT_EQ(user.losses, 1);
 }
 
 }  // namespace
