@@ -112,7 +112,8 @@ class Lab:
         self.prefix = f"hp{os.getpid()}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hairpin-test-"))
         os.chmod(self.folder, 0o755)
-        self.processes, self.sockets = [], []
+        self.processes, self.sockets, self.answering = [], [], []
+        self.closing = threading.Event()
         self.spaces = []
         atexit.register(self.close)
         try:
@@ -225,6 +226,18 @@ class Lab:
                 threading.Thread(target=play, args=(sock,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
+
+    def answer(self, sock, handle):
+        """Calls handle(sock, message, client) for each datagram, in a thread that ends before the sockets are closed."""
+        def serve():
+            while not self.closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    handle(sock, *sock.recvfrom(65535))
+
+        sock.settimeout(0.1)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.answering.append(thread)
 
     def udp(self, ns, address=None, port=0, timeout=5):
         family = socket.AF_INET6 if address and ":" in address else socket.AF_INET
@@ -366,6 +379,9 @@ class Lab:
 
     def close(self):
         atexit.unregister(self.close)
+        self.closing.set()
+        for thread in self.answering:
+            thread.join()
         for sock in self.sockets:
             with contextlib.suppress(OSError):
                 sock.close()

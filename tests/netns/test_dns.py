@@ -77,17 +77,7 @@ class DnsTest(LabTest):
 
     def python_server(self, handle, address=OTHER4, port=5353, ns="server"):
         """Calls handle(socket, message, client) for each datagram."""
-        sock = self.lab.udp(ns, address, port, timeout=None)
-
-        def serve():
-            while True:
-                try:
-                    message, client = sock.recvfrom(4096)
-                except OSError:
-                    return
-                handle(sock, message, client)
-
-        threading.Thread(target=serve, daemon=True).start()
+        self.lab.answer(self.lab.udp(ns, address, port), handle)
         return {"type": "udp", "tag": "python", "server": address, "server_port": port}
 
 
@@ -491,17 +481,7 @@ class Names(DnsTest):
 
     def test_fake_addresses_over_udp(self):
         self.dnsmasq()
-        echo = self.lab.udp("server", TARGET4, 7777, timeout=None)
-
-        def serve():
-            while True:
-                try:
-                    data, client = echo.recvfrom(2000)
-                    echo.sendto(data.upper(), client)
-                except OSError:
-                    return
-
-        threading.Thread(target=serve, daemon=True).start()
+        self.lab.answer(self.lab.udp("server", TARGET4, 7777), lambda sock, text, client: sock.sendto(text.upper(), client))
         self.lab.dante(port=1080)
         hosts = self.lab.folder / "resolv.conf"
         hosts.write_text("")

@@ -83,8 +83,17 @@ class Embed(LabTest):
         return program
 
     def iperf(self, *words, seconds=2):
-        done = self.lab.run("router", "iperf3", "-c", TARGET4, "-t", seconds, "-J", *words)
-        return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
+        def attempt():
+            done = self.lab.run("router", "iperf3", "-c", TARGET4, "-t", seconds, "-J", *words, check=False)
+            told = json.loads(done.stdout)
+            # It serves one at a time, and its last one has ended only when the relay has told it so.
+            busy = "error" in told and re.search("busy|unable to", told["error"])
+            return None if busy else told
+
+        told = wait_for(attempt, "iperf3's server to have time")
+        self.assertNotIn("error", told)
+        total = next(told["end"][name] for name in ("sum_received", "sum") if name in told["end"])
+        return total["bits_per_second"] / 1e9
 
     def serve_iperf(self):
         need("iperf3")
@@ -187,10 +196,9 @@ class Embed(LabTest):
         grown = program.rss() - idle
         print(f"       ceiling {limit >> 20} MiB, grown by {grown >> 20} MiB", flush=True)
         with open(f"/proc/{program.popen.pid}/maps") as maps:
-            checked = "libasan" in maps.read()
-        # AddressSanitizer keeps what is freed for a while, and has a fence around each piece. Without a ceiling it would
-        # be hundreds.
-        self.assertLess(grown, limit * (5 if checked else 2))
+            checked = re.search(r"lib[at]san", maps.read())
+        # Sanitizers keep what is freed for a while, and notes on each byte. Without a ceiling it would be far more.
+        self.assertLess(grown, limit * (12 if checked else 2))
         done = self.lab.run("router", "curl", "-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{size_download}",
                             f"http://{TARGET4}/page")
         self.assertEqual(done.stdout, "50000000")
