@@ -8,4 +8,8 @@
 //   bool is_broken(Descriptor&)    after a wait for an error: whether the connection has been reset
 #pragma once
 
+#ifdef _WIN32
+#include "platform/descriptor_windows.h"
+#else
 #include "platform/descriptor_posix.h"
+#endif
