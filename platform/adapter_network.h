@@ -27,6 +27,8 @@ class IpHelper {
   virtual DWORD set_name_servers(const GUID& adapter, Family family,
                                  const std::wstring& servers) = 0;
   virtual DWORD guid_of(std::uint64_t luid, GUID& guid) = 0;
+  /// ConvertInterfaceAliasToLuid
+  virtual DWORD luid_of(const std::wstring& alias, std::uint64_t& luid) = 0;
 };
 
 /// Windows itself.
@@ -34,6 +36,8 @@ IpHelper& system_ip_helper();
 
 class AdapterNetwork {
  public:
+  /// By the name that people see. Error code ENODEV: there is none.
+  static Result<AdapterNetwork> of(IpHelper& helper, const std::string& name);
   /// `luid`: NET_LUID of the adapter. `helper` must outlive this.
   AdapterNetwork(IpHelper& helper, std::uint64_t luid) : helper_(helper), luid_(luid) {}
 

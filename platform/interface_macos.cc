@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "platform/interface.h"
+#include "platform/utun.h"
 
 namespace hairpin::platform {
 
@@ -44,6 +45,11 @@ Result<IfIndex> interface_index(const std::string& name) {
   const unsigned index = ::if_nametoindex(name.c_str());
   if (index == 0) return Error{"interface " + name, ENODEV};
   return IfIndex{static_cast<int>(index)};
+}
+
+/// Of a utun: its queue is the control socket's buffer.
+Result<> configure_interface(const std::string& name, const InterfaceSettings& settings) {
+  return configure_utun(name, settings.addresses, settings.mtu);
 }
 
 Result<std::vector<FoundInterface>> list_interfaces() {

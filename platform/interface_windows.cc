@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "platform/adapter_network.h"
 #include "platform/adapters_windows.h"
 #include "platform/interface.h"
 
@@ -27,6 +30,23 @@ Result<IfIndex> interface_index(const std::string& name) {
     if (one.name == name) return one.index;
   }
   return Error{"interface " + name, ENODEV};
+}
+
+/// Windows adds no IPv6 address to a link without neighbours, and its queue is the ring's. All
+/// routes over it come before those of other interfaces.
+Result<> configure_interface(const std::string& name, const InterfaceSettings& settings) {
+  auto network = AdapterNetwork::of(system_ip_helper(), name);
+  if (!network) return network.error();
+  for (const Family family : {Family::v4, Family::v6}) {
+    const bool used = std::ranges::any_of(
+        settings.addresses, [family](const Prefix& one) { return one.address.family() == family; });
+    if (!used) continue;
+    if (auto done = network->configure(family, settings.mtu, 0); !done) return done;
+  }
+  for (const Prefix& address : settings.addresses) {
+    if (auto added = network->add_address(address); !added) return added;
+  }
+  return {};
 }
 
 Result<std::vector<FoundInterface>> list_interfaces() {

@@ -1,8 +1,11 @@
-// TUN devices as the pump uses them: descriptors, made by the device library (device/device.h).
-// Each queue is one; a read gives one packet, a write takes one, each behind a nat::VnetHeader when
-// the device was opened with one.
+// TUN devices as links use them. On Linux and macOS they are descriptors: each queue is one; a read
+// gives one packet, a write takes one, each behind a nat::VnetHeader when the device was opened
+// with one.
 #pragma once
 
+#include <cstddef>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +13,8 @@
 #include "base/result.h"
 
 namespace hairpin::platform {
+
+class Wintun;  // wintun.h
 
 struct TunOptions {
   std::string name;         ///< At most 15 characters; empty: the kernel picks "tun%d".
@@ -32,6 +37,9 @@ struct Tun {
   bool vnet_header = false;
   bool segments_tcp = false;  ///< Packets up to 64 KiB of several segments may be read.
   bool segments_udp = false;
+  std::size_t room = 0;  ///< Bytes that wait in it at most; 0: it counts packets.
+  /// Windows: the device, which is no descriptor there.
+  std::shared_ptr<Wintun> ring = {};
 };
 
 /// Makes a new device in the network namespace of the calling thread. It goes when the last queue
@@ -42,6 +50,12 @@ Result<Tun> open_tun(const TunOptions& options);
 /// Takes over a TUN that somebody else made. Checks that `fd` is one: IFF_TUN without packet
 /// information, and of the name given (empty: any). Owns the descriptor only on success.
 Result<Tun> adopt_tun(int fd, const std::string& name);
+
+/// One frame of a queue. Error code EAGAIN: nothing waits.
+Result<std::size_t> read_frame(int queue, std::span<std::byte> into);
+/// One frame, of at most 66 pieces, to a writer or a packet socket. Error code EINVAL: the device
+/// cannot do what its virtio header asks for.
+Result<> write_frame(int writer, std::span<const std::span<const std::byte>> pieces);
 
 /// Another descriptor for the same. Errors: EBADF.
 Result<Fd> duplicate(int fd);

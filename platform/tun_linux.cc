@@ -1,8 +1,11 @@
 #include "platform/tun.h"
 
 #include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "base/address.h"
@@ -29,6 +32,23 @@ void take_over(device::Device& device, Tun& tun) {
 }
 
 }  // namespace
+
+Result<std::size_t> read_frame(int queue, std::span<std::byte> into) {
+  const ssize_t size = ::read(queue, into.data(), into.size());
+  if (size < 0) return last_error("read");
+  return static_cast<std::size_t>(size);
+}
+
+Result<> write_frame(int writer, std::span<const std::span<const std::byte>> pieces) {
+  constexpr std::size_t kMaxPieces = 66;
+  std::array<iovec, kMaxPieces> parts;
+  const std::size_t count = std::min(pieces.size(), kMaxPieces);
+  for (std::size_t i = 0; i < count; ++i) {
+    parts[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+  }
+  if (::writev(writer, parts.data(), static_cast<int>(count)) < 0) return last_error("write");
+  return {};
+}
 
 Result<Fd> duplicate(int fd) {
   Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));

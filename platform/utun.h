@@ -22,15 +22,11 @@ Result<Utun> open_utun(const std::string& name);
 
 /// Without the prefix. 0: it was no packet. Error code EAGAIN: nothing waits.
 Result<std::size_t> read_packet(int utun, std::span<std::byte> into);
-Result<> write_packet(int utun, std::span<const std::byte> packet);
+/// In at most 66 pieces, the first of which is not empty.
+Result<> write_packet(int utun, std::span<const std::span<const std::byte>> pieces);
 
 /// MTU, addresses, and up. A utun is point-to-point: of IPv4 the other end has the same address.
 Result<> configure_utun(const std::string& name, const std::vector<Prefix>& addresses,
                         unsigned mtu);
-
-/// Routes that lead to an interface. One that is there already is no error, nor is one to be
-/// removed that is not there.
-Result<> add_interface_route(const Prefix& destination, const std::string& interface);
-Result<> remove_interface_route(const Prefix& destination, const std::string& interface);
 
 }  // namespace hairpin::platform

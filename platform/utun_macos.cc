@@ -150,12 +150,17 @@ Result<std::size_t> read_packet(int utun, std::span<std::byte> into) {
   return utun_prefix(into.first(length)) == prefix ? length : 0;
 }
 
-Result<> write_packet(int utun, std::span<const std::byte> packet) {
-  auto prefix = utun_prefix(packet);
+Result<> write_packet(int utun, std::span<const std::span<const std::byte>> pieces) {
+  constexpr std::size_t kMaxPieces = 66;
+  if (pieces.empty() || pieces.size() > kMaxPieces) return Error{"write packet", EINVAL};
+  auto prefix = utun_prefix(pieces.front());
   if (!prefix) return Error{"write packet", EAFNOSUPPORT};
-  std::array<iovec, 2> parts{iovec{prefix->data(), prefix->size()},
-                             iovec{const_cast<std::byte*>(packet.data()), packet.size()}};
-  if (::writev(utun, parts.data(), parts.size()) < 0) return last_error("write packet");
+  std::array<iovec, kMaxPieces + 1> parts{iovec{prefix->data(), prefix->size()}};
+  std::size_t used = 1;
+  for (const auto piece : pieces) {
+    parts[used++] = {const_cast<std::byte*>(piece.data()), piece.size()};
+  }
+  if (::writev(utun, parts.data(), static_cast<int>(used)) < 0) return last_error("write packet");
   return {};
 }
 

@@ -7,8 +7,8 @@
 #include <cstddef>
 
 #include "platform/interface.h"
+#include "platform/interface_routes.h"
 #include "platform/route_message.h"
-#include "platform/utun.h"
 
 namespace hairpin::platform {
 
@@ -63,6 +63,10 @@ Result<> remove_interface_route(const Prefix& destination, const std::string& in
   const auto request = request_for(darwin::RouteVerb::remove, destination, interface);
   if (!request) return request.error();
   return ask(*request, "remove route " + destination.text() + " from " + interface, ESRCH);
+}
+
+Result<std::string> find_uplink(const std::string& /*own*/) {
+  return Error{"find the interface that leads out", ENOSYS};
 }
 
 }  // namespace hairpin::platform

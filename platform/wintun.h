@@ -51,7 +51,8 @@ class WintunLibrary {
   std::unique_ptr<Functions> functions_;
 };
 
-/// An adapter with a running session. For one thread. The adapter goes with it.
+/// An adapter with a running session. The adapter goes with it. For one thread, but `allocate` and
+/// `send`, which any may call.
 class Wintun {
  public:
   using Handler = std::function<void(std::span<std::byte> packet)>;
@@ -66,8 +67,10 @@ class Wintun {
   std::uint64_t luid() const;
 
   /// Hands each packet that arrives to `packet`, which may change it, on `executor`'s thread;
-  /// `failed` is told why there will be no more (the adapter has been removed).
-  void start(const Executor& executor, Handler packet, std::function<void(const Error&)> failed);
+  /// `failed` is told why there will be no more (the adapter has been removed), `turn_ended` that
+  /// the other flows of the thread have their turn.
+  void start(const Executor& executor, Handler packet, std::function<void(const Error&)> failed,
+             std::function<void()> turn_ended = [] {});
   void stop();
 
   /// Room for a packet in the ring, to be filled and handed over by `send`. Error code ENOBUFS: the

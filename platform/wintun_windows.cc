@@ -126,6 +126,7 @@ struct Wintun::State : std::enable_shared_from_this<Wintun::State> {
   std::optional<asio::windows::basic_object_handle<Executor>> arrived;
   Handler handler;
   std::function<void(const Error&)> failed;
+  std::function<void()> turn_ended;
 };
 
 Result<Wintun> Wintun::open(std::shared_ptr<WintunLibrary> library, const WintunOptions& options) {
@@ -164,8 +165,9 @@ std::uint64_t Wintun::luid() const {
 }
 
 void Wintun::start(const Executor& executor, Handler packet,
-                   std::function<void(const Error&)> failed) {
+                   std::function<void(const Error&)> failed, std::function<void()> turn_ended) {
   state_->handler = std::move(packet);
+  state_->turn_ended = std::move(turn_ended);
   state_->failed = std::move(failed);
   HANDLE event = nullptr;
   const HANDLE process = ::GetCurrentProcess();
@@ -197,6 +199,8 @@ void Wintun::State::receive() {
     BYTE* packet = functions.receive_packet(session, &size);
     if (packet == nullptr) {
       const DWORD code = ::GetLastError();
+      turn_ended();
+      if (!arrived) return;  // stopped there
       if (code == ERROR_NO_MORE_ITEMS) return wait();
       // ERROR_HANDLE_EOF: the adapter has been removed. ERROR_INVALID_DATA: the ring is broken.
       return failed(Error{"WintunReceivePacket (Windows error " + std::to_string(code) + ")",
@@ -206,6 +210,8 @@ void Wintun::State::receive() {
     functions.release_receive_packet(session, packet);
     if (!arrived) return;  // stopped by the handler
   }
+  turn_ended();
+  if (!arrived) return;
   asio::post(arrived->get_executor(), [self = shared_from_this()] {
     if (self->arrived) self->receive();
   });

@@ -6,7 +6,7 @@
 #   elsewhere                 its repository
 set(HAIRPIN_LWIP_SOURCE_DIR "" CACHE PATH "lwIP's source, 2.1.3 or later; empty: it is fetched")
 set(lwip_dir "${HAIRPIN_LWIP_SOURCE_DIR}")
-find_program(APT_GET apt-get)
+find_program(APT_GET apt-get NO_CMAKE_FIND_ROOT_PATH)
 if(lwip_dir STREQUAL "" AND APT_GET)
   set(lwip_dir ${PROJECT_SOURCE_DIR}/build/sources/lwip)
   execute_process(COMMAND ${PROJECT_SOURCE_DIR}/scripts/debian-source lwip ${lwip_dir} RESULT_VARIABLE failed)

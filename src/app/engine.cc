@@ -9,7 +9,6 @@
 #include "dispatch/udp_listener.h"
 #include "nat/translate.h"
 #include "platform/process.h"
-#include "stack/queue_port.h"
 
 namespace hairpin::app {
 
@@ -68,7 +67,7 @@ struct Engine::PerWorker {
     std::unique_ptr<stack::Port> port;
     std::unique_ptr<dispatch::SynGate> gate;  ///< Null: the kernel answers all SYNs.
     // The same of what is redirected:
-    std::unique_ptr<stack::QueuePort> queue;
+    std::unique_ptr<stack::RedirectedSyns> queue;
     std::unique_ptr<dispatch::SynGate> queue_gate;
     std::unique_ptr<dispatch::UdpAssociations> associations;
     std::unique_ptr<dispatch::Admission> admission;
@@ -97,10 +96,8 @@ void Engine::PerWorker::add(Source& source, const config::TunInbound& inbound, s
                                                     *part.port->syns());
     part.port->hold_syns(*part.gate);
   }
-  if (auto& queues = source.link.queues) {
-    const auto number = static_cast<std::uint16_t>(queues->numbers.first + index);
-    part.queue = std::make_unique<stack::QueuePort>(worker, std::move(queues->sockets[index]),
-                                                    number, inbound.auto_route.marks);
+  part.queue = stack::open_redirected_syns(source.link, inbound.auto_route.marks, worker, index);
+  if (part.queue) {
     part.queue_gate = std::make_unique<dispatch::SynGate>(worker, dispatcher, source.redirection,
                                                           prepared, *part.queue);
     part.queue->start(*part.queue_gate);

@@ -171,4 +171,16 @@ using Lost = std::function<void()>;
 std::unique_ptr<Port> open_port(Link& link, const dispatch::Capture& capture, Worker& worker,
                                 std::size_t index, Lost lost);
 
+/// One worker's part of what NAT turns to this host: its SYNs, before they are turned.
+class RedirectedSyns : public dispatch::SynPort {
+ public:
+  /// From now on `gate`, which must outlive the port's last packet, is asked about each SYN.
+  virtual void start(dispatch::SynGate& gate) = 0;
+  virtual void stop() = 0;
+};
+
+/// Takes worker `index`'s queue out of the link. Null: the kernel accepts all of it.
+std::unique_ptr<RedirectedSyns> open_redirected_syns(Link& link, const config::Marks& marks,
+                                                     Worker& worker, std::size_t index);
+
 }  // namespace hairpin::stack

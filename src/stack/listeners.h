@@ -19,11 +19,5 @@ Result<FamilyListeners> open_redirected(Family family, unsigned workers);
 Result<nft::Listeners> ports_of(const FamilyListeners& sockets);
 
 bool has_family(const std::vector<IpAddr>& addresses, Family family);
-/// The MTU in force, after the default.
-unsigned mtu_of(const config::TunInbound& inbound);
-
-/// Packets in the queue of an interface. A burst of one worker's turn must fit: windows of several
-/// flows, read in one go.
-inline constexpr unsigned kQueueLength = 4000;
 
 }  // namespace hairpin::stack

@@ -1,9 +1,12 @@
 #include "stack/outer.h"
 
 #include "platform/interface.h"
-#include "stack/listeners.h"
 
 namespace hairpin::stack {
+
+unsigned mtu_of(const config::TunInbound& inbound) {
+  return inbound.mtu == 0 ? config::kDefaultMtu : inbound.mtu;
+}
 
 Result<platform::Tun> open_outer(const LinkOptions& options, unsigned queues) {
   const config::TunInbound& inbound = options.inbound;

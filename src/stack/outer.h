@@ -1,9 +1,16 @@
-// The TUN that applications are routed to: ours, or one that was handed over.
+// The interface that applications are routed to: ours, or one that was handed over.
 #pragma once
 
 #include "stack/link.h"
 
 namespace hairpin::stack {
+
+/// Packets in the queue of an interface. A burst of one worker's turn must fit: windows of several
+/// flows, read in one go.
+inline constexpr unsigned kQueueLength = 4000;
+
+/// The MTU in force, after the default.
+unsigned mtu_of(const config::TunInbound& inbound);
 
 Result<platform::Tun> open_outer(const LinkOptions& options, unsigned queues);
 

@@ -55,7 +55,7 @@ class Pump final : public Port, private dispatch::SynPort {
   void refuse(std::span<std::byte> frame, dispatch::SynAnswer answer) override;
 
   /// The two directions have the same shape.
-  struct Side final : TunQueue::Reader {
+  struct Side final : FrameReader {
     Side(Pump& owner, Device device, bool outer)
         : pump(owner),
           queue(owner.worker_, std::move(device.queue), *this),
@@ -68,13 +68,13 @@ class Pump final : public Port, private dispatch::SynPort {
 
     Pump& pump;
     TunQueue queue;
-    Fd writer;
+    DescriptorWriter writer;
     bool is_outer;
   };
   std::span<std::byte> room();
   void handle(Side& side, std::span<std::byte> frame);
   void turn_ended();
-  void write(const Side& side, std::span<const std::byte> frame);
+  void write(Side& side, std::span<const std::byte> frame);
   void take_datagram(const nat::Packet& packet, std::span<std::byte> frame);
 
   Worker& worker_;

@@ -28,14 +28,13 @@ namespace hairpin::stack {
 Result<std::optional<SynQueues>> open_syn_queues(std::optional<std::uint16_t> first,
                                                  unsigned workers);
 
-class QueuePort : public dispatch::SynPort {
+class QueuePort final : public RedirectedSyns {
  public:
   /// `number`: of the queue behind `socket`.
   QueuePort(Worker& worker, Fd socket, std::uint16_t number, const config::Marks& marks);
 
-  /// From now on `gate`, which must outlive the port's last packet, is asked about each SYN.
-  void start(dispatch::SynGate& gate);
-  void stop();
+  void start(dispatch::SynGate& gate) override;
+  void stop() override;
 
  private:
   bool bypasses() const override { return true; }

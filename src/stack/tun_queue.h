@@ -1,33 +1,17 @@
-// One queue of a TUN device, read until it is empty, in turns with the worker's other flows.
+// Frames of devices that are descriptors: one queue of a TUN, or a packet socket.
 #pragma once
 
-#include <span>
-
 #include "base/asio.h"
-#include "base/fd.h"
-#include "flow/worker.h"
+#include "stack/frames.h"
 
 namespace hairpin::stack {
 
-class TunQueue {
+class TunQueue final : public FrameSource {
  public:
-  class Reader {
-   public:
-    virtual ~Reader() = default;
-    /// Where the next frame is to go.
-    virtual std::span<std::byte> room() = 0;
-    virtual void frame(std::span<std::byte> frame) = 0;
-    /// Behind the frames of a turn.
-    virtual void turn_ended() {}
-    /// The device does not exist any more.
-    virtual void lost() = 0;
-  };
-
   /// `reader` must outlive the queue's last turn. An empty descriptor: others read.
-  TunQueue(Worker& worker, Fd queue, Reader& reader);
-  void start();
-  void stop();
-  bool is_open() const { return queue_.is_open(); }
+  TunQueue(Worker& worker, Fd queue, FrameReader& reader);
+  void start() override;
+  void stop() override;
 
  private:
   void wait();
@@ -35,7 +19,20 @@ class TunQueue {
 
   Worker& worker_;
   Descriptor queue_;
-  Reader& reader_;
+  FrameReader& reader_;
+};
+
+class DescriptorWriter final : public FrameWriter {
+ public:
+  explicit DescriptorWriter(Fd descriptor) : descriptor_(std::move(descriptor)) {}
+  using FrameWriter::write;
+  Result<> write(std::span<const std::span<const std::byte>> pieces) override {
+    return platform::write_frame(descriptor_.get(), pieces);
+  }
+  void close() override { descriptor_.reset(); }
+
+ private:
+  Fd descriptor_;
 };
 
 }  // namespace hairpin::stack

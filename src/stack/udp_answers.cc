@@ -1,8 +1,5 @@
 #include "stack/udp_answers.h"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -27,8 +24,8 @@ std::size_t headers_of(const IpAddr& address) {
 
 }  // namespace
 
-UdpAnswers::UdpAnswers(Worker& worker, int descriptor, Frame frame, std::vector<IpAddr> own)
-    : worker_(worker), descriptor_(descriptor), frame_(frame), own_(std::move(own)) {}
+UdpAnswers::UdpAnswers(Worker& worker, FrameWriter& writer, Frame frame, std::vector<IpAddr> own)
+    : worker_(worker), writer_(writer), frame_(frame), own_(std::move(own)) {}
 
 std::size_t UdpAnswers::limit_to(const IpAddr& client) const {
   const bool behind = std::ranges::find(own_, client) == own_.end();
@@ -68,9 +65,7 @@ std::span<std::byte> UdpAnswers::frame(std::span<std::byte> packet, nat::Coverag
 }
 
 void UdpAnswers::write(std::span<const std::byte> bytes) {
-  if (::write(descriptor_, bytes.data(), bytes.size()) < 0) {
-    worker_.counters.add(Count::tun_write_error);
-  }
+  if (!writer_.write(bytes)) worker_.counters.add(Count::tun_write_error);
 }
 
 void UdpAnswers::answer(const Endpoint& from, const Endpoint& to, const platform::Burst& burst) {
@@ -104,19 +99,18 @@ bool UdpAnswers::send_merged(const Endpoint& from, const Endpoint& to,
                                                static_cast<std::uint16_t>(next_id_));
   next_id_ += static_cast<std::uint32_t>(burst.count);  // each datagram gets one of its own
   const auto head = frame(packet, nat::Coverage::pseudo_only, burst.size);
-  std::array<iovec, kMaxPieces + 1> parts;
+  std::array<std::span<const std::byte>, kMaxPieces + 1> parts;
+  static_assert(kMaxPieces + 1 <= FrameWriter::kMaxPieces);
   std::size_t used = 0;
-  parts[used++] = {head.data(), head.size()};
+  parts[used++] = head;
   if (burst.stride == burst.size) {
-    parts[used++] = {burst.memory.data() + start, burst.total()};
+    parts[used++] = burst.memory.subspan(start, burst.total());
   } else {
-    for (std::size_t i = 0; i < burst.count; ++i) {
-      const auto payload = burst[i];
-      parts[used++] = {payload.data(), payload.size()};
-    }
+    for (std::size_t i = 0; i < burst.count; ++i) parts[used++] = burst[i];
   }
-  if (::writev(descriptor_, parts.data(), static_cast<int>(used)) >= 0) return true;
-  if (errno == EINVAL) {  // a kernel before 6.2
+  const auto written = writer_.write(std::span(parts).first(used));
+  if (written) return true;
+  if (written.error().code == EINVAL) {  // a kernel before 6.2
     frame_.segments = false;
     return false;
   }

@@ -1,6 +1,6 @@
 // Builds the packets that bring answers of UDP remotes to the clients, and writes them to a
-// descriptor: the outer TUN, or a packet socket on the veth. The kernel is left what it does
-// better: the sum, and the cutting of a burst into datagrams (USO).
+// device: the outer TUN, or a packet socket on the veth. The kernel is left what it does better:
+// the sum, and the cutting of a burst into datagrams (USO).
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "flow/worker.h"
 #include "nat/build.h"
 #include "nat/virtio.h"
+#include "stack/frames.h"
 
 namespace hairpin::stack {
 
@@ -29,9 +30,9 @@ class UdpAnswers final : public dispatch::UdpReturn {
     std::size_t mtu = kNoMtu;                             ///< Larger packets are fragmented here.
   };
 
-  /// `descriptor` takes one frame for each write and must outlive this. `own` are the addresses of
-  /// this host behind the interface: packets to others may meet smaller MTUs on their way.
-  UdpAnswers(Worker& worker, int descriptor, Frame frame, std::vector<IpAddr> own);
+  /// `writer` must outlive this. `own` are the addresses of this host behind the interface: packets
+  /// to others may meet smaller MTUs on their way.
+  UdpAnswers(Worker& worker, FrameWriter& writer, Frame frame, std::vector<IpAddr> own);
 
   void answer(const Endpoint& from, const Endpoint& to, const platform::Burst& burst) override;
   void refuse(const Endpoint& client, const Endpoint& to,
@@ -53,7 +54,7 @@ class UdpAnswers final : public dispatch::UdpReturn {
   std::size_t limit_to(const IpAddr& client) const;
 
   Worker& worker_;
-  int descriptor_;
+  FrameWriter& writer_;
   Frame frame_;
   std::vector<IpAddr> own_;
   std::uint32_t next_id_ = 0;  ///< Of packets that may be fragmented.

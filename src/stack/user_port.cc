@@ -1,7 +1,5 @@
 #include "stack/user_port.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "nat/build.h"
@@ -9,23 +7,23 @@
 
 namespace hairpin::stack {
 
-UserPort::UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, Device device,
+UserPort::UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, UserParts& parts,
                    Lost lost)
     : worker_(worker),
       place_(std::move(place)),
-      writer_(std::move(device.writer)),
-      header_(device.vnet_header ? sizeof(nat::VnetHeader) : 0),
-      answers_(worker, writer_.get(),
-               {device.vnet_header, device.segments_udp, {}, UdpAnswers::kNoMtu},
+      writer_(open_writer(parts.tun)),
+      header_(parts.tun.vnet_header ? sizeof(nat::VnetHeader) : 0),
+      answers_(worker, *writer_,
+               {parts.tun.vnet_header, parts.tun.segments_udp, {}, UdpAnswers::kNoMtu},
                std::move(addresses)),
       datagrams_(worker, place_),
-      queue_(worker, std::move(device.queue), *this),
+      source_(take_source(parts.tun, place_.worker, worker, *this)),
       lost_(std::move(lost)) {
-  if (!queue_.is_open()) return;
+  if (!source_) return;
   stack_.emplace(
       worker,
-      UserStack::Options{device.mtu, device.vnet_header, device.length, device.memory_limit},
-      place_, writer_.get());
+      UserStack::Options{parts.mtu, parts.tun.vnet_header, parts.length, parts.memory_limit},
+      place_, *writer_);
   block_ = stack_->blocks().take();
 }
 
@@ -33,12 +31,16 @@ void UserPort::take_seat(dispatch::UdpAssociations& associations, dispatch::Admi
   place_.seats->seats[place_.worker] = {&worker_, &associations, &admission};
 }
 
+void UserPort::start() {
+  if (source_) source_->start();
+}
+
 void UserPort::stop() {
-  queue_.stop();
+  if (source_) source_->stop();
   gate_ = nullptr;
   if (stack_) stack_->blocks().give_back(std::move(block_));
   stack_.reset();
-  writer_.reset();
+  writer_->close();
 }
 
 std::span<std::byte> UserPort::room() {
@@ -69,8 +71,7 @@ void UserPort::frame(std::span<std::byte> frame) {
       const bool pending =
           header != nullptr && (header->flags & nat::VnetHeader::kNeedsChecksum) != 0;
       nat::make_echo_reply(packet, pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
-      const auto reply = frame.first(header_ + packet.bytes().size());
-      if (::write(writer_.get(), reply.data(), reply.size()) < 0) {
+      if (!writer_->write(frame.first(header_ + packet.bytes().size()))) {
         counters.add(Count::tun_write_error);
       }
       return;

@@ -10,30 +10,21 @@
 #include "dispatch/syn_gate.h"
 #include "flow/worker.h"
 #include "nat/translate.h"
+#include "stack/frames.h"
 #include "stack/link.h"
 #include "stack/reassembly.h"
-#include "stack/tun_queue.h"
 #include "stack/udp_answers.h"
 #include "stack/udp_input.h"
 #include "stack/user_stack.h"
 
 namespace hairpin::stack {
 
-class UserPort final : public Port, private dispatch::SynPort, private TunQueue::Reader {
+class UserPort final : public Port, private dispatch::SynPort, private FrameReader {
  public:
-  struct Device {
-    Fd queue;   ///< Empty: another worker reads, and has the stack.
-    Fd writer;  ///< Not empty.
-    bool vnet_header = false;
-    bool segments_udp = false;
-    unsigned mtu = 0;              ///< Bytes.
-    unsigned length = 0;           ///< Packets in its queue.
-    std::size_t memory_limit = 0;  ///< Bytes; 0: none.
-  };
+  /// Takes the worker's queue out of the device: who has it has the stack.
+  UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, UserParts& parts, Lost lost);
 
-  UserPort(Worker& worker, Place place, std::vector<IpAddr> addresses, Device device, Lost lost);
-
-  void start() override { queue_.start(); }
+  void start() override;
   void stop() override;
   dispatch::UdpReturn& answers() override { return answers_; }
   dispatch::SynPort* syns() override { return stack_ ? this : nullptr; }
@@ -53,14 +44,14 @@ class UserPort final : public Port, private dispatch::SynPort, private TunQueue:
 
   Worker& worker_;
   Place place_;
-  Fd writer_;
+  std::unique_ptr<FrameWriter> writer_;
   std::size_t header_;  ///< Bytes before each packet.
   UdpAnswers answers_;
   UdpInput datagrams_;
   Reassembly fragments_{Worker::kHeadroom};
   std::optional<UserStack> stack_;
   tcp::Block block_;
-  TunQueue queue_;
+  std::unique_ptr<FrameSource> source_;  ///< Null: another worker reads.
   dispatch::SynGate* gate_ = nullptr;
   Lost lost_;
 };

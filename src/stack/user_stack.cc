@@ -1,7 +1,5 @@
 #include "stack/user_stack.h"
 
-#include <sys/uio.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -34,7 +32,8 @@ std::size_t window(const UserStack::Options& options) {
 
 }  // namespace
 
-UserStack::UserStack(Worker& worker, const Options& options, const Place& place, int writer)
+UserStack::UserStack(Worker& worker, const Options& options, const Place& place,
+                     FrameWriter& writer)
     : worker_(worker),
       options_(options),
       writer_(writer),
@@ -108,7 +107,7 @@ void UserStack::send(std::span<const std::span<const std::byte>> pieces, std::si
       address(offsetof(nat::Ip4Header, destination), offsetof(nat::Ip6Header, destination)),
       nat::kTcp, static_cast<std::uint32_t>(size - ip));
   auto& tcp = nat::header_at<nat::TcpHeader>(headers.subspan(ip));
-  ssize_t written = 0;
+  Result<> written;
   if (options_.vnet_header) {
     nat::VnetHeader header;
     header.flags = nat::VnetHeader::kNeedsChecksum;
@@ -120,21 +119,19 @@ void UserStack::send(std::span<const std::span<const std::byte>> pieces, std::si
       header.header_length = static_cast<std::uint16_t>(ip + std::size_t{tcp.offset} / 16 * 4);
     }
     tcp.checksum = sum.folded();
-    std::array<iovec, kPieces> parts{};
-    parts[0] = {&header, sizeof header};
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      parts[i + 1] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
-    }
-    written = ::writev(writer_, parts.data(), static_cast<int>(pieces.size() + 1));
+    std::array<std::span<const std::byte>, kPieces> parts;
+    parts[0] = std::as_bytes(std::span(&header, 1));
+    std::ranges::copy(pieces, parts.begin() + 1);
+    written = writer_.write(std::span(parts).first(pieces.size() + 1));
   } else {
     packet_.clear();
     for (const auto piece : pieces) packet_.insert(packet_.end(), piece.begin(), piece.end());
     const auto segment_bytes = std::span(packet_).subspan(ip);
     nat::header_at<nat::TcpHeader>(segment_bytes).checksum = 0;
     nat::header_at<nat::TcpHeader>(segment_bytes).checksum = sum.add(segment_bytes).complement();
-    written = ::write(writer_, packet_.data(), packet_.size());
+    written = writer_.write(packet_);
   }
-  if (written < 0) worker_.counters.add(Count::tun_write_error);
+  if (!written) worker_.counters.add(Count::tun_write_error);
 }
 
 }  // namespace hairpin::stack

@@ -6,6 +6,7 @@
 
 #include "base/asio.h"
 #include "flow/worker.h"
+#include "stack/frames.h"
 #include "stack/seats.h"
 #include "tcp/stack.h"
 
@@ -21,7 +22,7 @@ class UserStack final : private tcp::Device {
   };
 
   /// `writer`: of the device. All must outlive it.
-  UserStack(Worker& worker, const Options& options, const Place& place, int writer);
+  UserStack(Worker& worker, const Options& options, const Place& place, FrameWriter& writer);
   /// Resets all connections.
   ~UserStack() override;
 
@@ -41,7 +42,7 @@ class UserStack final : private tcp::Device {
 
   Worker& worker_;
   Options options_;
-  int writer_;
+  FrameWriter& writer_;
   Place place_;
   tcp::Blocks blocks_;
   std::optional<tcp::Stack> stack_;

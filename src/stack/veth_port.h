@@ -19,6 +19,7 @@
 
 #include "base/asio.h"
 #include "stack/link.h"
+#include "stack/tun_queue.h"
 #include "stack/udp_answers.h"
 
 namespace hairpin::stack {
@@ -56,7 +57,7 @@ class VethPort final : public Port, private dispatch::SynPort {
   void count_lost();
 
   Worker& worker_;
-  Fd socket_;
+  DescriptorWriter socket_;
   std::optional<Descriptor> guard_;
   UdpAnswers answers_;
   std::optional<Descriptor> arriving_;

@@ -47,6 +47,10 @@ class Double final : public IpHelper {
     guid.Data1 = 7;
     return NO_ERROR;
   }
+  DWORD luid_of(const std::wstring& alias, std::uint64_t& luid) override {
+    luid = kLuid;
+    return alias == L"hp0" ? NO_ERROR : ERROR_FILE_NOT_FOUND;
+  }
   DWORD set_name_servers(const GUID& adapter, Family family, const std::wstring& servers) override {
     EXPECT_EQ(adapter.Data1, 7U);
     told.push_back(std::string(family == Family::v4 ? "v4" : "v6") + " dns " +
@@ -105,6 +109,17 @@ TEST(AdapterNetwork, SaysWhatIsMeant) {
           "route 0.0.0.0/1 via 172.18.0.2 metric 0", "route 203.0.113.64/28 via 0.0.0.0 metric 5",
           "route 2001:db8:8000::/33 via :: metric 1", "no route ::/0 via fe80::1 metric 0",
           "v4 dns 172.18.0.2,192.0.2.53", "v6 dns fdfe::2", "v6 dns "}));
+}
+
+TEST(AdapterNetwork, IsFoundByItsName) {
+  Double windows;
+  auto network = AdapterNetwork::of(windows, "hp0");
+  ASSERT_TRUE(network) << network.error().text();
+  EXPECT_TRUE(network->add_address(prefix("172.18.0.1/30")));
+  EXPECT_EQ(windows.told, (std::vector<std::string>{"add 172.18.0.1/30"}));
+  const auto other = AdapterNetwork::of(windows, "hp1");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ENODEV);
 }
 
 TEST(AdapterNetwork, WhatIsThereAlreadyIsNoErrorAndAllElseIs) {

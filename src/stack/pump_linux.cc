@@ -1,7 +1,5 @@
 #include "stack/pump.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "nat/build.h"
@@ -23,7 +21,7 @@ Pump::Pump(Worker& worker, const nat::Translator& translator, Place place,
       inner_(*this, std::move(devices.inner), false),
       header_(devices.vnet_header ? sizeof(nat::VnetHeader) : 0),
       // A packet that is written to a TUN arrives whatever its size: the MTU is for the other way.
-      answers_(worker, outer_.writer.get(),
+      answers_(worker, outer_.writer,
                {devices.vnet_header, devices.segments_udp, {}, UdpAnswers::kNoMtu},
                std::move(addresses)),
       frame_(Worker::kHeadroom + kFrame),
@@ -43,7 +41,7 @@ void Pump::start() {
 void Pump::stop() {
   for (Side* side : {&outer_, &inner_}) {
     side->queue.stop();
-    side->writer.reset();
+    side->writer.close();
   }
 }
 
@@ -114,10 +112,8 @@ void Pump::refuse(std::span<std::byte> frame, dispatch::SynAnswer answer) {
   answers_.refuse(packet, dispatch::refusal_of(answer));
 }
 
-void Pump::write(const Side& side, std::span<const std::byte> frame) {
-  if (::write(side.writer.get(), frame.data(), frame.size()) < 0) {
-    worker_.counters.add(Count::tun_write_error);
-  }
+void Pump::write(Side& side, std::span<const std::byte> frame) {
+  if (!side.writer.write(frame)) worker_.counters.add(Count::tun_write_error);
 }
 
 }  // namespace hairpin::stack

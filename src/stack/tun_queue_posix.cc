@@ -1,8 +1,6 @@
-#include "stack/tun_queue.h"
-
-#include <unistd.h>
-
 #include <cerrno>
+
+#include "stack/tun_queue.h"
 
 namespace hairpin::stack {
 
@@ -13,7 +11,7 @@ constexpr int kFrames = 64;
 
 }  // namespace
 
-TunQueue::TunQueue(Worker& worker, Fd queue, Reader& reader)
+TunQueue::TunQueue(Worker& worker, Fd queue, FrameReader& reader)
     : worker_(worker), queue_(worker.executor()), reader_(reader) {
   if (queue) queue_.assign(queue.release());
 }
@@ -36,22 +34,32 @@ void TunQueue::wait() {
 void TunQueue::drain() {
   for (int i = 0; i < kFrames; ++i) {
     const auto room = reader_.room();
-    const ssize_t size = ::read(queue_.native_handle(), room.data(), room.size());
-    if (size < 0) {
-      const int code = errno;
+    const auto size = platform::read_frame(queue_.native_handle(), room);
+    if (!size) {
       reader_.turn_ended();
-      if (code == EAGAIN || code == EINTR) return wait();
+      if (size.error().code == EAGAIN || size.error().code == EINTR) return wait();
       // The device does not exist any more (EBADFD, EFAULT): waiting would return at once, for
       // ever.
       worker_.counters.add(Count::tun_read_error);
       return reader_.lost();
     }
-    reader_.frame(room.first(static_cast<std::size_t>(size)));
+    reader_.frame(room.first(*size));
   }
   reader_.turn_ended();
   asio::post(worker_.executor(), [this] {
     if (queue_.is_open()) drain();
   });
+}
+
+std::unique_ptr<FrameSource> take_source(platform::Tun& tun, std::size_t index, Worker& worker,
+                                         FrameReader& reader) {
+  if (index >= tun.queues.size()) return nullptr;
+  return std::make_unique<TunQueue>(worker, std::move(tun.queues[index]), reader);
+}
+
+std::unique_ptr<FrameWriter> open_writer(const platform::Tun& tun) {
+  auto writer = platform::duplicate(tun.writer.get());
+  return std::make_unique<DescriptorWriter>(writer ? std::move(*writer) : Fd());
 }
 
 }  // namespace hairpin::stack

@@ -71,8 +71,4 @@ bool has_family(const std::vector<IpAddr>& addresses, Family family) {
   return std::ranges::any_of(addresses, [family](const IpAddr& a) { return a.family() == family; });
 }
 
-unsigned mtu_of(const config::TunInbound& inbound) {
-  return inbound.mtu == 0 ? config::kDefaultMtu : inbound.mtu;
-}
-
 }  // namespace hairpin::stack

@@ -15,6 +15,7 @@
 #include "platform/packet_socket.h"
 #include "platform/veth.h"
 #include "stack/listeners.h"
+#include "stack/outer.h"
 #include "stack/veth_port.h"
 
 namespace hairpin::stack {

@@ -31,7 +31,7 @@ VethPort::VethPort(Worker& worker, Fd packet_socket, Fd guard, const Wire& wire,
                    std::vector<IpAddr> addresses, Syns syns, Lost lost)
     : worker_(worker),
       socket_(std::move(packet_socket)),
-      answers_(worker, socket_.get(), {true, true, wire.address, wire.mtu}, std::move(addresses)),
+      answers_(worker, socket_, {true, true, wire.address, wire.mtu}, std::move(addresses)),
       release_(std::move(syns.release)),
       released_(released_address(wire.address).back()),
       lost_(std::move(lost)) {
