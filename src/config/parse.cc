@@ -141,9 +141,11 @@ void read(const Reader& reader, TunInbound& out) {
   constexpr std::array<std::string_view, 1> kTypes{"tun"};
   if (read_type(reader, kTypes).empty()) return;
   const std::size_t before = reader.problems().size();
+  out.stack = default_stack();
   read_object<TunInbound>(reader, tun_fields(), out);
   check_interface_name(reader, out.interface_name);
-  if (out.stack != StackKind::system && out.link == LinkKind::veth) {
+  const bool said = out.stack != default_stack();
+  if (said && out.stack != StackKind::system && out.link == LinkKind::veth) {
     reader.member("stack").complain(
         "needs a TUN, but \"link\" is \"veth\": leave \"link\" out, or use \"system\"");
   }

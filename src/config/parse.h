@@ -26,6 +26,8 @@ std::optional<Mark> parse_mark(const std::string& text);
 std::optional<LinkKind> parse_link_kind(std::string_view text);
 /// "gvisor", as other programs call their own stack, is "userspace".
 std::optional<StackKind> parse_stack_kind(std::string_view text);
+/// Of inbounds that do not say.
+StackKind default_stack();
 /// "faithful" or "eager".
 std::optional<Handshake> parse_handshake(std::string_view text);
 

@@ -205,12 +205,6 @@ std::string ip_command(Family family) {
 
 }  // namespace
 
-bool by_mark(const config::AutoRoute& wanted) {
-  return wanted.redirect || !wanted.include_cgroup.empty() || !wanted.exclude_cgroup.empty() ||
-         !wanted.route_address_set.empty() || !wanted.route_exclude_address_set.empty() ||
-         wanted.bypasses;
-}
-
 bool names_addresses(const config::AutoRoute& wanted) {
   return std::ranges::any_of(wanted.route_address,
                              [](const Prefix& prefix) { return prefix.length != 0; });

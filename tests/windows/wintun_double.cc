@@ -2,16 +2,25 @@
 // other end is the test's. What hairpin sends can be taken from it, what the test puts in arrives.
 //
 // The test drives it by functions of its own: DoubleInject, DoubleTake, DoubleRemove, DoubleState.
+// Where HAIRPIN_DOUBLE_PEER is the number of a UDP port on this host, the other end is there
+// instead: a datagram for each packet, both ways, behind an empty one of ours.
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
 
 using Packet = std::vector<BYTE>;
+
+struct Room {
+  Packet packet;
+  bool filled = false;
+};
 
 struct Session {
   DWORD capacity = 0;
@@ -19,10 +28,12 @@ struct Session {
   std::mutex mutex;
   std::deque<Packet> incoming;          ///< From the test.
   std::map<const BYTE*, Packet> taken;  ///< Being looked at.
-  std::deque<Packet> rooms;             ///< Allocated, in order.
+  std::deque<Room> rooms;               ///< Allocated, in order.
   std::deque<Packet> outgoing;          ///< To the test.
   std::size_t used = 0;                 ///< Bytes of `rooms` and `outgoing`.
   bool removed = false;
+  SOCKET peer = INVALID_SOCKET;
+  std::thread from_peer;
 };
 
 struct Adapter {
@@ -42,6 +53,47 @@ struct State {
 
 State state;
 Session* current = nullptr;
+
+/// As the driver does: the event is set when the ring was empty before, and never else.
+void arrive(Session& session, Packet packet) {
+  const std::lock_guard lock(session.mutex);
+  const bool was_empty = session.incoming.empty();
+  session.incoming.push_back(std::move(packet));
+  if (was_empty) ::SetEvent(session.arrived);
+}
+
+void read_peer(Session& session) {
+  Packet packet(65536);
+  for (;;) {
+    const int size = ::recv(session.peer, reinterpret_cast<char*>(packet.data()),
+                            static_cast<int>(packet.size()), 0);
+    if (size < 0) return;
+    arrive(session, Packet(packet.begin(), packet.begin() + size));
+  }
+}
+
+void meet_peer(Session& session, const char* port) {
+  WSADATA ignored;
+  ::WSAStartup(MAKEWORD(2, 2), &ignored);
+  session.peer = ::socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  address.sin_port = ::htons(static_cast<u_short>(std::atoi(port)));
+  ::connect(session.peer, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::send(session.peer, "", 0, 0);
+  session.from_peer = std::thread([&session] { read_peer(session); });
+}
+
+void leave(Session& session, Packet packet) {
+  if (session.peer == INVALID_SOCKET) {
+    session.outgoing.push_back(std::move(packet));
+    return;
+  }
+  session.used -= packet.size();
+  ::send(session.peer, reinterpret_cast<const char*>(packet.data()),
+         static_cast<int>(packet.size()), 0);
+}
 
 }  // namespace
 
@@ -83,10 +135,16 @@ EXPORT Session* WINAPI WintunStartSession(Adapter* adapter, DWORD capacity) {
   adapter->has_session = false;  // closing an adapter ends its session
   ++state.sessions;
   current = session;
+  if (const char* port = std::getenv("HAIRPIN_DOUBLE_PEER")) meet_peer(*session, port);
   return session;
 }
 
 EXPORT void WINAPI WintunEndSession(Session* session) {
+  if (session->peer != INVALID_SOCKET) {
+    ::shutdown(session->peer, SD_BOTH);
+    ::closesocket(session->peer);
+    session->from_peer.join();
+  }
   state.unreleased += static_cast<int>(session->taken.size());
   state.misuse += static_cast<int>(session->rooms.size());
   ::CloseHandle(session->arrived);
@@ -129,26 +187,28 @@ EXPORT BYTE* WINAPI WintunAllocateSendPacket(Session* session, DWORD size) {
     return nullptr;
   }
   session->used += size;
-  session->rooms.emplace_back(size);
-  return session->rooms.back().data();
+  session->rooms.push_back({Packet(size)});
+  return session->rooms.back().packet.data();
 }
 
 EXPORT void WINAPI WintunSendPacket(Session* session, const BYTE* packet) {
   const std::lock_guard lock(session->mutex);
-  if (session->rooms.empty() || session->rooms.front().data() != packet) {
-    ++state.misuse;
-    return;
+  bool known = false;
+  for (Room& room : session->rooms) {
+    if (room.packet.data() != packet) continue;
+    known = !room.filled;
+    room.filled = true;
   }
-  session->outgoing.push_back(std::move(session->rooms.front()));
-  session->rooms.pop_front();
+  if (!known) ++state.misuse;
+  // They leave in the order in which they were allocated.
+  while (!session->rooms.empty() && session->rooms.front().filled) {
+    leave(*session, std::move(session->rooms.front().packet));
+    session->rooms.pop_front();
+  }
 }
 
-/// As the driver does: the event is set when the ring was empty before, and never else.
 EXPORT void WINAPI DoubleInject(const BYTE* bytes, DWORD size) {
-  const std::lock_guard lock(current->mutex);
-  const bool was_empty = current->incoming.empty();
-  current->incoming.emplace_back(bytes, bytes + size);
-  if (was_empty) ::SetEvent(current->arrived);
+  arrive(*current, Packet(bytes, bytes + size));
 }
 
 /// The size of the oldest packet that was sent, which is copied to `into`; 0: there is none.

@@ -1,0 +1,10 @@
+#include "config/parse.h"
+
+namespace hairpin::config {
+
+/// No other one is there.
+StackKind default_stack() {
+  return StackKind::userspace;
+}
+
+}  // namespace hairpin::config
