@@ -31,7 +31,7 @@ Result<std::size_t> send_pieces(int socket, std::span<const std::span<const std:
   }
   msghdr message{};
   message.msg_iov = parts.data();
-  message.msg_iovlen = count;
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
   const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return last_error("sendmsg");
   return static_cast<std::size_t>(sent);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 
+#include "base/fd.h"
 #include "platform/interface.h"
 #include "platform/interface_routes.h"
 #include "platform/route_message.h"
