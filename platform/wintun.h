@@ -69,8 +69,9 @@ class Wintun {
   /// Hands each packet that arrives to `packet`, which may change it, on `executor`'s thread;
   /// `failed` is told why there will be no more (the adapter has been removed), `turn_ended` that
   /// the other flows of the thread have their turn.
-  void start(const Executor& executor, Handler packet, std::function<void(const Error&)> failed,
-             std::function<void()> turn_ended = [] {});
+  void start(
+      const Executor& executor, Handler packet, std::function<void(const Error&)> failed,
+      std::function<void()> turn_ended = [] {});
   void stop();
 
   /// Room for a packet in the ring, to be filled and handed over by `send`. Error code ENOBUFS: the
