@@ -25,7 +25,7 @@ constexpr auto wants = [](const TunInbound& tun) { return tun.auto_route.*Member
 constexpr const char* kLeaveOut = "needs Linux; leave it out";
 constexpr const char* kByAddress = "needs Linux; use route_address and route_exclude_address";
 
-constexpr std::array<Feature, 18> kFeatures{{
+constexpr std::array<Feature, 19> kFeatures{{
     {"stack", [](const TunInbound& tun) { return tun.stack != config::StackKind::userspace; },
      "only \"userspace\" is there on this system; leave it out, or say so"},
     {"link", [](const TunInbound& tun) { return tun.link == config::LinkKind::veth; },
@@ -44,6 +44,7 @@ constexpr std::array<Feature, 18> kFeatures{{
     {"exclude_uid", lists<&config::AutoRoute::exclude_uid>, kLeaveOut},
     {"include_package", lists<&config::AutoRoute::include_package>, kLeaveOut},
     {"exclude_package", lists<&config::AutoRoute::exclude_package>, kLeaveOut},
+    {"include_android_user", lists<&config::AutoRoute::include_android_user>, kLeaveOut},
     {"include_mac_address", lists<&config::AutoRoute::include_mac>, kLeaveOut},
     {"exclude_mac_address", lists<&config::AutoRoute::exclude_mac>, kLeaveOut},
     {"include_cgroup", lists<&config::AutoRoute::include_cgroup>, kLeaveOut},

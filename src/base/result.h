@@ -10,6 +10,9 @@
 
 namespace hairpin {
 
+/// The system's words for an errno value: "Connection refused".
+std::string errno_text(int code);
+
 /// One failed operation. `code` is an errno value; 0 means that the failure is not the kernel's
 /// (a peer broke its protocol, a limit of ours was reached) and `what` tells all there is.
 struct [[nodiscard]] Error {
@@ -24,7 +27,7 @@ struct [[nodiscard]] Error {
 
   std::string text() const {
     if (code == 0) return what;
-    return what + ": " + std::generic_category().message(code);
+    return what + ": " + errno_text(code);
   }
 
   Error on_the_way() && {

@@ -19,7 +19,7 @@ std::string text(const SOCKADDR_INET& from) {
   return Endpoint::from_sockaddr(stored).address.text();
 }
 
-class Double final : public IpHelper {
+class IpHelperDouble final : public IpHelper {
  public:
   DWORD create_unicast_address(const MIB_UNICASTIPADDRESS_ROW& row) override {
     return said("add", row);
@@ -85,7 +85,7 @@ Prefix prefix(const char* of) {
 }
 
 TEST(AdapterNetwork, SaysWhatIsMeant) {
-  Double windows;
+  IpHelperDouble windows;
   AdapterNetwork network(windows, kLuid);
   EXPECT_TRUE(network.add_address(prefix("172.18.0.1/30")));
   EXPECT_TRUE(network.add_address(prefix("fdfe:dcba:9876::1/126")));
@@ -112,7 +112,7 @@ TEST(AdapterNetwork, SaysWhatIsMeant) {
 }
 
 TEST(AdapterNetwork, IsFoundByItsName) {
-  Double windows;
+  IpHelperDouble windows;
   auto network = AdapterNetwork::of(windows, "hp0");
   ASSERT_TRUE(network) << network.error().text();
   EXPECT_TRUE(network->add_address(prefix("172.18.0.1/30")));
@@ -123,7 +123,7 @@ TEST(AdapterNetwork, IsFoundByItsName) {
 }
 
 TEST(AdapterNetwork, WhatIsThereAlreadyIsNoErrorAndAllElseIs) {
-  Double windows;
+  IpHelperDouble windows;
   AdapterNetwork network(windows, kLuid);
   windows.answer = ERROR_OBJECT_ALREADY_EXISTS;
   EXPECT_TRUE(network.add_address(prefix("172.18.0.1/30")));

@@ -22,9 +22,9 @@ std::wstring beside(const wchar_t* name) {
 }
 
 /// What the double offers beside Wintun's functions.
-class Double {
+class WintunDouble {
  public:
-  Double() : module_(::GetModuleHandleW(L"wintun.dll")) {}
+  WintunDouble() : module_(::GetModuleHandleW(L"wintun.dll")) {}
 
   void inject(const Bytes& packet) const {
     call<void(WINAPI*)(const BYTE*, DWORD)>("DoubleInject")(
@@ -82,7 +82,7 @@ class WintunTest : public testing::Test {
 
   std::shared_ptr<WintunLibrary> library_;
   asio::io_context context_{1};
-  Double double_;
+  WintunDouble double_;
 };
 
 TEST(WintunLibrary, ErrorsNameTheFileAndWhatItLacks) {
