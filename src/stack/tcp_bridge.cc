@@ -63,6 +63,7 @@ void TcpBridge::push() {
 
 void TcpBridge::pull() {
   if (connection_ == nullptr || reads_ || down_ended_) return;
+  const boost::intrusive_ptr<TcpBridge> keep(this);  // to the end of this, whatever ends in it
   tcp::Block block;
   for (int round = 0; connection_->room() != 0; ++round) {
     if (round == kRounds) {
