@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -50,6 +51,26 @@ class AppendedFile {
  private:
   explicit AppendedFile(int file) : file_(file) {}
   int file_;
+};
+
+/// A file's bytes, under a name by which a library can map them. A file that is written anew while
+/// it is mapped would end this process; this one does not change as long as it is held.
+class HeldFile {
+ public:
+  /// `bytes`: what has been read of `path`. Elsewhere than on Windows it is a copy of them that has
+  /// no other name; there it is the file itself, which nobody can write to meanwhile.
+  static Result<HeldFile> hold(const std::string& path, std::string_view bytes);
+  HeldFile(HeldFile&& other) noexcept
+      : file_(std::exchange(other.file_, nullptr)), name_(std::move(other.name_)) {}
+  HeldFile& operator=(HeldFile&&) = delete;
+  ~HeldFile();
+
+  const std::string& name() const { return name_; }
+
+ private:
+  HeldFile(std::FILE* file, std::string name) : file_(file), name_(std::move(name)) {}
+  std::FILE* file_;
+  std::string name_;
 };
 
 }  // namespace hairpin

@@ -70,4 +70,19 @@ Result<> AppendedFile::append(std::string_view bytes) {
   return {};
 }
 
+Result<HeldFile> HeldFile::hold(const std::string&, std::string_view bytes) {
+  HeldFile copy(std::tmpfile(), "");
+  if (copy.file_ == nullptr) return last_error("make a temporary file");
+  if (std::fwrite(bytes.data(), 1, bytes.size(), copy.file_) != bytes.size() ||
+      std::fflush(copy.file_) != 0) {
+    return last_error("write to a temporary file");
+  }
+  copy.name_ = "/dev/fd/" + std::to_string(::fileno(copy.file_));
+  return copy;
+}
+
+HeldFile::~HeldFile() {
+  if (file_ != nullptr) std::fclose(file_);
+}
+
 }  // namespace hairpin

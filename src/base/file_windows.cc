@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <io.h>
+#include <share.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -66,6 +67,16 @@ Result<> AppendedFile::append(std::string_view bytes) {
     return last_error("write");
   }
   return {};
+}
+
+Result<HeldFile> HeldFile::hold(const std::string& path, std::string_view) {
+  std::FILE* file = ::_wfsopen(fs::path(path).c_str(), L"rbN", _SH_DENYWR);
+  if (file == nullptr) return last_error("open " + path);
+  return HeldFile(file, path);
+}
+
+HeldFile::~HeldFile() {
+  if (file_ != nullptr) std::fclose(file_);
 }
 
 }  // namespace hairpin

@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <memory>
 #include <unordered_map>
 
+#include "base/file.h"
 #include "config/rule_set.h"
 
 namespace hairpin::config {
@@ -116,19 +116,12 @@ class Search {
 
 Result<std::vector<Interval>> read_countries_of(const std::string& path,
                                                 const std::vector<std::string>& codes) {
-  // The library maps files. One that is written anew meanwhile would end this process: it gets a
-  // copy.
   std::string bytes;
   if (auto read = read_file(path, bytes); !read) return read.error();
-  const std::unique_ptr<std::FILE, decltype(&std::fclose)> copy(std::tmpfile(), &std::fclose);
-  if (!copy) return last_error("make a temporary file");
-  if (std::fwrite(bytes.data(), 1, bytes.size(), copy.get()) != bytes.size() ||
-      std::fflush(copy.get()) != 0) {
-    return last_error("write to a temporary file");
-  }
+  const auto file = HeldFile::hold(path, bytes);
+  if (!file) return file.error();
   MMDB_s database{};
-  const std::string name = "/dev/fd/" + std::to_string(::fileno(copy.get()));
-  const int status = MMDB_open(name.c_str(), MMDB_MODE_MMAP, &database);
+  const int status = MMDB_open(file->name().c_str(), MMDB_MODE_MMAP, &database);
   if (status != MMDB_SUCCESS) return Error{"read " + path + ": " + MMDB_strerror(status)};
   const std::unique_ptr<MMDB_s, decltype(&MMDB_close)> owner(&database, &MMDB_close);
   if (database.metadata.node_count == 0 || database.metadata.node_count > kMaxNodes) {

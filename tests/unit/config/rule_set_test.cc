@@ -188,6 +188,7 @@ class Countries : public testing::Test {
   bool has(const char* file, const char* code, const char* address) const {
     const auto found = read_countries_of((folder_ / file).string(), {code});
     EXPECT_TRUE(found) << file << ": " << (found ? "" : found.error().text());
+    if (!found) return false;
     return rule::AddressSet(*found).contains(*IpAddr::parse(address));
   }
   std::filesystem::path folder_;
