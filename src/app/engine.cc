@@ -227,6 +227,10 @@ void Engine::remember(const std::string& host, const std::vector<IpAddr>& addres
 }
 
 void Engine::set_uplink(const std::string& interface) {
+  if (interface == uplink_) return;
+  log::info("outbound sockets are bound to {} from now on",
+            interface.empty() ? "no interface" : interface);
+  uplink_ = interface;
   for (auto& worker : workers_) {
     asio::post(worker->worker.executor(),
                [raw = worker.get(), interface] { raw->worker.uplink = interface; });

@@ -46,7 +46,8 @@ class Engine {
   void change(const config::Config& config);
   /// What the name of a proxy has been resolved to.
   void remember(const std::string& host, const std::vector<IpAddr>& addresses);
-  /// The interface that outbound sockets are bound to from now on, where they follow it.
+  /// The interface that outbound sockets are bound to from now on, where they follow it; tells of
+  /// it if it is another. Empty: none.
   void set_uplink(const std::string& interface);
   /// What the groups of outbounds choose. Valid until `change`.
   const outbound::Groups& groups() const { return *policy_->groups; }
@@ -74,6 +75,7 @@ class Engine {
   std::unique_ptr<Who> who_;
   std::unique_ptr<Stations> stations_;
   stack::Lost link_lost_;
+  std::string uplink_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<std::unique_ptr<PerWorker>> workers_;
   std::vector<std::thread> threads_;

@@ -307,11 +307,7 @@ class Running {
     }
     const auto uplink = host::find_uplink(ours);
     if (!uplink) return log::warn("{}", uplink.error().text());
-    if (*uplink == uplink_) return;
-    log::info("outbound sockets are bound to {} from now on",
-              uplink->empty() ? "no interface" : *uplink);
-    uplink_ = *uplink;
-    engine_.set_uplink(uplink_);
+    engine_.set_uplink(*uplink);
   }
 
   void reload() {
@@ -319,12 +315,8 @@ class Running {
     auto fresh = options_.reload();
     if (!fresh)
       return log::error("not reloaded: the configuration is wrong; all goes on as it was");
-    keep_settled(config_, *fresh);
-    if (const std::string fixed = fixed_difference(config_, *fresh); !fixed.empty()) {
-      return log::error(
-          "not reloaded: {} cannot be changed while running; restart, or change it "
-          "back. All goes on as it was",
-          fixed);
+    if (auto settled = settle(config_, *fresh); !settled) {
+      return log::error("not reloaded: {}. All goes on as it was", settled.error().text());
     }
     const auto names = resolve_proxies(*fresh);
     if (!names) return log::error("not reloaded: {}; all goes on as it was", names.error().text());
@@ -361,7 +353,6 @@ class Running {
   host::LocalProxies proxies_;
   bool same_namespace_;
   Fd requests_;
-  std::string uplink_;
   RuleFiles files_;
   Selections selections_;
 };

@@ -113,11 +113,7 @@ class Running {
     if (!config_.route.auto_detect_interface) return;
     const auto uplink = platform::find_uplink(own_);
     if (!uplink) return log::warn("{}", uplink.error().text());
-    if (*uplink == uplink_) return;
-    log::info("outbound sockets are bound to {} from now on",
-              uplink->empty() ? "no interface" : *uplink);
-    uplink_ = *uplink;
-    engine_.set_uplink(uplink_);
+    engine_.set_uplink(*uplink);
   }
 
   void reload() {
@@ -126,12 +122,8 @@ class Running {
     if (!fresh || !lacks(*fresh).empty()) {
       return log::error("not reloaded: the configuration is wrong; all goes on as it was");
     }
-    keep_settled(config_, *fresh);
-    if (const std::string fixed = fixed_difference(config_, *fresh); !fixed.empty()) {
-      return log::error(
-          "not reloaded: {} cannot be changed while running; restart, or change it back. All goes "
-          "on as it was",
-          fixed);
+    if (auto settled = settle(config_, *fresh); !settled) {
+      return log::error("not reloaded: {}. All goes on as it was", settled.error().text());
     }
     engine_.change(*fresh);
     selections_.restore(fresh->cache_file, engine_.groups());
@@ -147,7 +139,6 @@ class Running {
   Engine& engine_;
   Selections selections_;
   std::string own_;  ///< Our interface.
-  std::string uplink_;
   RuleFiles files_;
   unsigned ticks_ = 0;
   asio::io_context context_{1};

@@ -54,4 +54,11 @@ std::string fixed_difference(const config::Config& now, const config::Config& ne
   return "";
 }
 
+Result<> settle(const config::Config& now, config::Config& next) {
+  keep_settled(now, next);
+  const std::string fixed = fixed_difference(now, next);
+  if (fixed.empty()) return {};
+  return Error{fixed + " cannot be changed while running; restart, or change it back"};
+}
+
 }  // namespace hairpin::app

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/result.h"
 #include "config/config.h"
 
 namespace hairpin::app {
@@ -13,5 +14,8 @@ void keep_settled(const config::Config& now, config::Config& next);
 
 /// What `now` has that cannot be changed into `next`; empty: nothing.
 std::string fixed_difference(const config::Config& now, const config::Config& next);
+
+/// Both: `next` as it can be taken over, or what stands in its way.
+Result<> settle(const config::Config& now, config::Config& next);
 
 }  // namespace hairpin::app

@@ -145,9 +145,8 @@ int reload(const char* json) {
   if (!instance) return fail(HAIRPIN_ERROR_STATE, "hairpin does not run");
   auto config = read(json);
   if (!config) return HAIRPIN_ERROR_CONFIG;
-  app::keep_settled(instance->config, *config);
-  if (const std::string fixed = app::fixed_difference(instance->config, *config); !fixed.empty()) {
-    return fail(HAIRPIN_ERROR_CONFIG, fixed + " cannot change while hairpin runs");
+  if (auto settled = app::settle(instance->config, *config); !settled) {
+    return fail(HAIRPIN_ERROR_CONFIG, settled.error().text());
   }
   instance->config = std::move(*config);
   instance->engine->change(instance->config);
