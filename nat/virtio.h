@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "nat/checksum.h"
 #include "nat/wire.h"
 
 namespace hairpin::nat {
@@ -21,5 +22,11 @@ struct VnetHeader {
   host16 checksum_offset;  ///< Where the sum is put, from checksum_start on.
 };
 static_assert(sizeof(VnetHeader) == 10 && alignof(VnetHeader) == 1);
+
+/// Of the packet behind it. Null: there is no header.
+inline Coverage coverage_of(const VnetHeader* header) {
+  const bool pending = header != nullptr && (header->flags & VnetHeader::kNeedsChecksum) != 0;
+  return pending ? Coverage::pseudo_only : Coverage::complete;
+}
 
 }  // namespace hairpin::nat

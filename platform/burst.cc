@@ -19,4 +19,20 @@ Burst Burst::without_front(std::size_t bytes) const {
   return rest;
 }
 
+void DatagramBatch::append(std::size_t slot, std::size_t slot_size, const Received& next) {
+  const auto extends = [&](const Received& open) {
+    const Burst& burst = open.burst;
+    const bool one_by_one = burst.count == 1 || burst.stride == slot_size;
+    return one_by_one && next.burst.count == 1 && burst.last == burst.size &&
+           next.burst.size <= burst.size && next.burst.size != 0 && burst.count < kMaxSegments &&
+           burst.offset + burst.count * slot_size == slot * slot_size + headroom_ &&
+           next.source == open.source && next.destination == open.destination;
+  };
+  if (received_.empty() || !extends(received_.back())) return received_.push_back(next);
+  Burst& open = received_.back().burst;
+  open.stride = slot_size;
+  open.last = next.burst.size;
+  ++open.count;
+}
+
 }  // namespace hairpin::platform

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t kDatagramCapacity = 65536;  // bytes; no UDP payload is larger
 constexpr std::size_t kControlCapacity = CMSG_SPACE(sizeof(sockaddr_in6)) + CMSG_SPACE(sizeof(int));
-constexpr std::size_t kMaxSegments = 64;  // UDP_MAX_SEGMENTS before Linux 6.9
 
 }  // namespace
 
@@ -97,18 +96,6 @@ Beside read_control(msghdr& message) {
 
 }  // namespace
 
-/// Datagrams in consecutive slots are a burst too, with the distance of slots as its stride.
-bool DatagramBatch::extends_last(std::size_t slot, const Received& next) const {
-  if (received_.empty()) return false;
-  const Received& open = received_.back();
-  const Burst& burst = open.burst;
-  const bool one_by_one = burst.count == 1 || burst.stride == slots_->slot_size;
-  return one_by_one && next.burst.count == 1 && burst.last == burst.size &&
-         next.burst.size <= burst.size && next.burst.size != 0 && burst.count < kMaxSegments &&
-         burst.offset + burst.count * slots_->slot_size == slot * slots_->slot_size + headroom_ &&
-         next.source == open.source && next.destination == open.destination;
-}
-
 Result<std::span<const Received>> DatagramBatch::receive(int socket) {
   for (std::size_t i = 0; i < used_; ++i) prepare(i);
   used_ = 0;
@@ -131,14 +118,7 @@ Result<std::span<const Received>> DatagramBatch::receive(int socket) {
       burst.count = (size + beside.segment - 1) / beside.segment;
       burst.last = size - (burst.count - 1) * beside.segment;
     }
-    if (extends_last(i, next)) {
-      Burst& open = received_.back().burst;
-      open.stride = slots_->slot_size;
-      open.last = next.burst.size;
-      ++open.count;
-    } else {
-      received_.push_back(next);
-    }
+    append(i, slots_->slot_size, next);
   }
   return std::span<const Received>(received_);
 }

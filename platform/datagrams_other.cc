@@ -11,8 +11,7 @@ namespace hairpin::platform {
 namespace {
 
 constexpr std::size_t kDatagramCapacity = 65536;  // bytes; no UDP payload is larger
-constexpr std::size_t kMaxSegments = 64;
-constexpr std::size_t kSockaddr = 128;  // bytes; as large as any
+constexpr std::size_t kSockaddr = 128;            // bytes; as large as any
 
 }  // namespace
 
@@ -31,16 +30,6 @@ DatagramBatch::DatagramBatch(std::size_t count, std::size_t headroom)
 
 DatagramBatch::~DatagramBatch() = default;
 
-/// Datagrams in consecutive slots are a burst, with the distance of slots as its stride.
-bool DatagramBatch::extends_last(std::size_t slot, const Received& next) const {
-  if (received_.empty()) return false;
-  const Received& open = received_.back();
-  const Burst& burst = open.burst;
-  return burst.last == burst.size && next.burst.size <= burst.size && next.burst.size != 0 &&
-         burst.count < kMaxSegments && next.source == open.source &&
-         burst.offset + burst.count * slots_->slot_size == slot * slots_->slot_size + headroom_;
-}
-
 Result<std::span<const Received>> DatagramBatch::receive(int socket) {
   received_.clear();
   const auto memory = slots_->memory.bytes();
@@ -50,14 +39,7 @@ Result<std::span<const Received>> DatagramBatch::receive(int socket) {
     if (!got && used_ == 0) return got.error();
     if (!got) break;
     const Received next{got->source, Endpoint(), Burst::single(memory, offset, got->size)};
-    if (extends_last(used_, next)) {
-      Burst& open = received_.back().burst;
-      open.stride = slots_->slot_size;
-      open.last = next.burst.size;
-      ++open.count;
-    } else {
-      received_.push_back(next);
-    }
+    append(used_, slots_->slot_size, next);
   }
   full_ = used_ == slots_->count;
   return std::span<const Received>(received_);

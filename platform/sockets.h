@@ -135,6 +135,9 @@ struct Received {
   Burst burst;
 };
 
+/// Datagrams of one burst, at most: UDP_MAX_SEGMENTS before Linux 6.9.
+inline constexpr std::size_t kMaxSegments = 64;
+
 /// Receives many datagrams in one system call (recvmmsg) and puts those of one burst together.
 /// Buffers are allocated once; their pages are touched only as far as datagrams fill them.
 class DatagramBatch {
@@ -154,7 +157,8 @@ class DatagramBatch {
  private:
   struct Slots;
   void prepare(std::size_t slot);
-  bool extends_last(std::size_t slot, const Received& next) const;
+  /// Datagrams in consecutive slots are a burst, too, with the size of a slot as its stride.
+  void append(std::size_t slot, std::size_t slot_size, const Received& next);
 
   std::unique_ptr<Slots> slots_;
   std::vector<Received> received_;

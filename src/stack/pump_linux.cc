@@ -87,12 +87,11 @@ void Pump::handle(Side& side, std::span<std::byte> frame) {
         if (opening && gate_->take(*opening, frame.first(header_ + packet.bytes().size()))) return;
       }
       return write(side.is_outer ? inner_ : outer_, frame.first(header_ + packet.bytes().size()));
-    case nat::Verdict::echo: {
-      const bool pending = header_ != 0 && (nat::header_at<const nat::VnetHeader>(frame).flags &
-                                            nat::VnetHeader::kNeedsChecksum) != 0;
-      nat::make_echo_reply(packet, pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
+    case nat::Verdict::echo:
+      nat::make_echo_reply(
+          packet,
+          nat::coverage_of(header_ == 0 ? nullptr : &nat::header_at<const nat::VnetHeader>(frame)));
       return write(outer_, frame.first(header_ + packet.bytes().size()));
-    }
     case nat::Verdict::unreachable:
       return answers_.refuse(packet, nat::Refusal::administrator);
     case nat::Verdict::drop_malformed:

@@ -67,15 +67,12 @@ void UserPort::frame(std::span<std::byte> frame) {
       if (packet.is_fragment()) return take_fragment(packet);
       if (packet.protocol() == nat::kUdp) return datagrams_.take(packet, header, *block_);
       return take_tcp(packet, frame.first(header_ + packet.bytes().size()));
-    case nat::Verdict::echo: {
-      const bool pending =
-          header != nullptr && (header->flags & nat::VnetHeader::kNeedsChecksum) != 0;
-      nat::make_echo_reply(packet, pending ? nat::Coverage::pseudo_only : nat::Coverage::complete);
+    case nat::Verdict::echo:
+      nat::make_echo_reply(packet, nat::coverage_of(header));
       if (!writer_->write(frame.first(header_ + packet.bytes().size()))) {
         counters.add(Count::tun_write_error);
       }
       return;
-    }
     case nat::Verdict::unreachable:
       return answers_.refuse(packet, nat::Refusal::administrator);
     case nat::Verdict::drop_malformed:
