@@ -183,9 +183,11 @@ class Bytes(LabTest):
             server = self.lab.start("server", "iperf3", "-s", "-B", target)
             self.lab.wait_listening("server", 5201)
             for ns in ("router", "client"):
-                for options in ((), ("-R",), ("-P", "4"), ("-u", "-b", "50M"), ("-u", "-b", "50M", "-R")):
+                datagrams = ("-u", "-b", "80M", "-n", "3M")
+                for options in (("-n", "128M"), ("-n", "128M", "-R"), ("-n", "128M", "-P", "4"),
+                                datagrams, (*datagrams, "-R")):
                     with self.subTest(ns=ns, target=target, options=options):
-                        done = self.lab.run(ns, "iperf3", "-J", "-c", target, "-t", "1", *options, check=False)
+                        done = self.lab.run(ns, "iperf3", "-J", "-c", target, *options, check=False)
                         result = json.loads(done.stdout)
                         self.assertNotIn("error", result)
                         end = result["end"]
