@@ -1,6 +1,7 @@
 // What the system's own resolver knows, and where it asks.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace hairpin::platform {
 
 /// The addresses of a host, in the system's order of preference; at least one. Waits for it.
 Result<std::vector<IpAddr>> look_up(const std::string& host);
+
+/// What names of hosts have been resolved to.
+using Names = std::map<std::string, std::vector<IpAddr>>;
 
 /// The name servers of the system, in the order in which they are to be asked. Where the only one
 /// is a stub on this host that is known to tell whom it asks itself (systemd-resolved), those.

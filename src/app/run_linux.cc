@@ -16,6 +16,7 @@
 #include "app/diagnose.h"
 #include "app/engine.h"
 #include "app/groups.h"
+#include "app/proxy_names.h"
 #include "app/rule_files.h"
 #include "app/selections.h"
 #include "app/settled.h"
@@ -156,25 +157,12 @@ class Outside {
   std::optional<std::string> home_;
 };
 
-/// Once we capture, questions for the names of proxies go through the proxies themselves: the first
-/// answers must be there before.
-Result<host::Names> resolve_proxies(const config::Config& config) {
-  host::Names names;
+/// As `resolve_proxies`, also behind such a wall.
+Result<platform::Names> resolve_outside(const config::Config& config) {
+  const auto hosts = proxies_to_resolve(config);
   std::optional<Outside> outside;
-  const bool captures = std::ranges::any_of(
-      config.inbounds, [](const config::TunInbound& tun) { return tun.auto_route.enabled; });
-  for (const config::Outbound& outbound : config.outbounds) {
-    const config::Server* server = host::server_of(outbound);
-    if (!captures || server == nullptr || IpAddr::parse(server->host)) continue;
-    if (!outside) outside.emplace(config.route.default_mark);
-    auto addresses = platform::look_up(server->host);
-    if (!addresses) {
-      return Error{addresses.error().text() +
-                   "; the name of a proxy must be known before its way is captured, too"};
-    }
-    names[server->host] = std::move(*addresses);
-  }
-  return names;
+  if (!hosts.empty()) outside.emplace(config.route.default_mark);
+  return resolve_proxies(hosts);
 }
 
 /// `run`, once the links are there. Everything here happens on the control thread.
@@ -318,7 +306,7 @@ class Running {
     if (auto settled = settle(config_, *fresh); !settled) {
       return log::error("not reloaded: {}. All goes on as it was", settled.error().text());
     }
-    const auto names = resolve_proxies(*fresh);
+    const auto names = resolve_outside(*fresh);
     if (!names) return log::error("not reloaded: {}; all goes on as it was", names.error().text());
     auto proxies =
         same_namespace_ ? host::LocalProxies::find(*fresh, *names) : host::LocalProxies();
@@ -379,7 +367,7 @@ int run(const config::Config& asked, const RunOptions& options) {
               "elsewhere than the outbound sockets; name one by default_interface"});
   }
 
-  auto names = resolve_proxies(config);
+  auto names = resolve_outside(config);
   if (!names) return fail(names.error());
   host::LocalProxies proxies;
   if (same_namespace) {

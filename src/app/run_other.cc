@@ -9,6 +9,7 @@
 #include "app/diagnose.h"
 #include "app/engine.h"
 #include "app/lacks.h"
+#include "app/proxy_names.h"
 #include "app/rule_files.h"
 #include "app/selections.h"
 #include "app/settled.h"
@@ -63,10 +64,16 @@ class Running {
         selections_(std::move(selections)),
         own_(std::move(own)) {}
 
+  /// Once the engine runs, and before anything is captured: by which interface to leave.
+  void follow_uplink() {
+    if (!config_.route.auto_detect_interface) return;
+    const auto uplink = platform::find_uplink(own_);
+    if (!uplink) return log::warn("{}", uplink.error().text());
+    engine_.set_uplink(*uplink);
+  }
   /// Until a signal says so, or `end` is called.
   void serve() {
     files_.follow(config_);
-    follow_uplink();
     for (const int number : ending_signals()) ending_.add(number);
     ending_.async_wait([this](const boost::system::error_code& ec, int) {
       if (!ec) end();
@@ -109,13 +116,6 @@ class Running {
     config_ = std::move(fresh);
   }
 
-  void follow_uplink() {
-    if (!config_.route.auto_detect_interface) return;
-    const auto uplink = platform::find_uplink(own_);
-    if (!uplink) return log::warn("{}", uplink.error().text());
-    engine_.set_uplink(*uplink);
-  }
-
   void reload() {
     if (!options_.reload) return log::warn("not reloaded: there is no configuration file");
     auto fresh = options_.reload();
@@ -125,6 +125,9 @@ class Running {
     if (auto settled = settle(config_, *fresh); !settled) {
       return log::error("not reloaded: {}. All goes on as it was", settled.error().text());
     }
+    const auto names = resolve_proxies(proxies_to_resolve(*fresh));
+    if (!names) return log::error("not reloaded: {}; all goes on as it was", names.error().text());
+    for (const auto& [host, addresses] : *names) engine_.remember(host, addresses);
     engine_.change(*fresh);
     selections_.restore(fresh->cache_file, engine_.groups());
     log::set_level(fresh->log.level);
@@ -169,6 +172,8 @@ int run(const config::Config& config, const RunOptions& options) {
   if (auto limit = platform::raise_descriptor_limit(); !limit) {
     log::warn("{}", limit.error().text());
   }
+  const auto names = resolve_proxies(proxies_to_resolve(config));
+  if (!names) return fail(names.error());
   const unsigned workers = default_workers();
   std::vector<stack::Link> links;
   for (const config::TunInbound& inbound : config.inbounds) {
@@ -176,10 +181,10 @@ int run(const config::Config& config, const RunOptions& options) {
     if (!link) return fail(link.error());
     links.push_back(std::move(*link));
   }
-  std::vector<std::string> names;
+  std::vector<std::string> interfaces;
   std::vector<std::string> descriptions;
   for (const stack::Link& link : links) {
-    names.push_back(link.name);
+    interfaces.push_back(link.name);
     descriptions.push_back(stack::describe(link));
   }
 
@@ -196,14 +201,16 @@ int run(const config::Config& config, const RunOptions& options) {
       look_around());
   Selections selections;
   selections.restore(config.cache_file, engine.groups());
-  Running task(config, options, engine, std::move(selections), names.front());
+  Running task(config, options, engine, std::move(selections), interfaces.front());
   running = &task;
+  for (const auto& [host, addresses] : *names) engine.remember(host, addresses);
   engine.start();
+  task.follow_uplink();
   for (const std::string& text : descriptions) log::info("up: {}, {} workers", text, workers);
   Routes routes;
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  for (std::size_t i = 0; i < interfaces.size(); ++i) {
     if (!config.inbounds[i].auto_route.enabled) continue;
-    if (auto added = routes.add(names[i], captured(config.inbounds[i])); !added) {
+    if (auto added = routes.add(interfaces[i], captured(config.inbounds[i])); !added) {
       engine.stop();
       return fail(added.error());
     }

@@ -166,11 +166,6 @@ class Checker {
         through != config_.outbounds.end() && std::holds_alternative<Direct>(through->kind);
     return direct ? &through->dial : nullptr;  // a proxy resolves names itself
   }
-  static const Server* server_of(const Outbound& outbound) {
-    if (const auto* socks = std::get_if<Socks>(&outbound.kind)) return &socks->server;
-    if (const auto* http = std::get_if<Http>(&outbound.kind)) return &http->server;
-    return nullptr;
-  }
   static const Server* remote_of(const DnsServer& server) {
     if (const auto* udp = std::get_if<DnsUdp>(&server.kind)) return &udp->server;
     if (const auto* tcp = std::get_if<DnsTcp>(&server.kind)) return &tcp->server;

@@ -19,6 +19,16 @@ std::vector<Mark> marks_of(const Config& config) {
   return marks;
 }
 
+const Server* server_of(const Outbound& outbound) {
+  if (const auto* socks = std::get_if<Socks>(&outbound.kind)) return &socks->server;
+  if (const auto* http = std::get_if<Http>(&outbound.kind)) return &http->server;
+  return nullptr;
+}
+
+const Server* first_hop_of(const Outbound& outbound) {
+  return outbound.dial.detour.empty() ? server_of(outbound) : nullptr;
+}
+
 std::vector<std::string> references_of(const Outbound& outbound) {
   if (const auto* group = std::get_if<Group>(&outbound.kind)) return group->outbounds;
   if (!outbound.dial.detour.empty()) return {outbound.dial.detour};

@@ -229,6 +229,11 @@ struct Outbound {
   friend bool operator==(const Outbound&, const Outbound&) = default;
 };
 
+/// The proxy of an outbound. Null: it has none.
+const Server* server_of(const Outbound& outbound);
+/// The same, if it is this host that connects to it: not where another outbound is on the way.
+const Server* first_hop_of(const Outbound& outbound);
+
 enum class Action : std::uint8_t {
   route,       ///< To an outbound.
   reject,      ///< TCP is reset, UDP answered with ICMP port unreachable.

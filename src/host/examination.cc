@@ -343,7 +343,7 @@ std::vector<std::string> refusals(const config::Config& config, const Facts& fac
       }
     }
     for (std::size_t n = 0; n < config.outbounds.size(); ++n) {
-      const config::Server* server = server_of(config.outbounds[n]);
+      const config::Server* server = config::first_hop_of(config.outbounds[n]);
       const auto address = server == nullptr ? std::nullopt : IpAddr::parse(server->host);
       const bool inside = address && std::ranges::any_of(tun.address, [&](const Prefix& own) {
                             return own.contains(*address);

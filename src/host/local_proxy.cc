@@ -74,13 +74,6 @@ Result<Owner> owner_of(const platform::Listener& listener) {
 
 }  // namespace
 
-const config::Server* server_of(const config::Outbound& outbound) {
-  if (!outbound.dial.detour.empty()) return nullptr;  // another proxy's business
-  if (const auto* socks = std::get_if<config::Socks>(&outbound.kind)) return &socks->server;
-  if (const auto* http = std::get_if<config::Http>(&outbound.kind)) return &http->server;
-  return nullptr;
-}
-
 Result<KeepOut> keep_out(const Endpoint& proxy, const Owner& owner) {
   const std::string who = "the proxy " + proxy.text() + " is " + owner.process + " on this host: ";
   if (owner.sockets_are_marked) {
@@ -104,10 +97,10 @@ Result<KeepOut> keep_out(const Endpoint& proxy, const Owner& owner) {
 }
 
 std::vector<Endpoint> local_proxies(const config::Config& config, const std::vector<IpAddr>& own,
-                                    const Names& names) {
+                                    const platform::Names& names) {
   std::vector<Endpoint> proxies;
   for (const config::Outbound& outbound : config.outbounds) {
-    const config::Server* server = server_of(outbound);
+    const config::Server* server = config::first_hop_of(outbound);
     if (server == nullptr) continue;
     std::vector<IpAddr> addresses;
     if (const auto address = IpAddr::parse(server->host)) addresses.push_back(*address);
@@ -162,7 +155,7 @@ Result<> LocalProxies::settle(Watched& watched, Mark mark) {
   return {};
 }
 
-Result<LocalProxies> LocalProxies::find(config::Config& config, const Names& names) {
+Result<LocalProxies> LocalProxies::find(config::Config& config, const platform::Names& names) {
   LocalProxies all;
   all.mark_ = config.route.default_mark;
   const bool captures = std::ranges::any_of(config.inbounds, [](const config::TunInbound& tun) {

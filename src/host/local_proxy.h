@@ -7,13 +7,13 @@
 // there is no way, and capturing would be refused.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "config/config.h"
+#include "platform/names.h"
 #include "platform/owner.h"
 
 namespace hairpin::host {
@@ -41,23 +41,17 @@ Result<KeepOut> keep_out(const Endpoint& proxy, const Owner& owner);
 /// The group in which `hairpin bypass` puts what it runs.
 inline constexpr const char* kBypassGroup = "hairpin-bypass";
 
-/// The proxy of an outbound; nullptr: it has none.
-const config::Server* server_of(const config::Outbound& outbound);
-
-/// What names of proxies have been resolved to.
-using Names = std::map<std::string, std::vector<IpAddr>>;
-
 /// Proxies of the configuration that are on this host: servers with loopback addresses, and those
 /// in `own`. A name that is not in `names` is taken for another host's.
 std::vector<Endpoint> local_proxies(const config::Config& config, const std::vector<IpAddr>& own,
-                                    const Names& names = {});
+                                    const platform::Names& names = {});
 
 /// Keeps them out, and goes on doing so when they are started again.
 class LocalProxies {
  public:
   /// Only looks. Users to be left out of capturing are added to `config`, from which the plan is
   /// made then.
-  static Result<LocalProxies> find(config::Config& config, const Names& names = {});
+  static Result<LocalProxies> find(config::Config& config, const platform::Names& names = {});
 
   /// One line for each.
   std::vector<std::string> told() const;
