@@ -14,8 +14,8 @@ namespace hairpin::platform {
 Result<> add_interface_route(const Prefix& destination, const std::string& interface);
 Result<> remove_interface_route(const Prefix& destination, const std::string& interface);
 
-/// The interface of the default route with the lowest metric, that is up and not `own`. Empty:
-/// there is none. Error code ENOSYS: this system is not asked.
+/// The interface of the default route that this system prefers, that is up and not `own`. Empty:
+/// there is none.
 Result<std::string> find_uplink(const std::string& own);
 
 }  // namespace hairpin::platform

@@ -11,7 +11,9 @@ namespace {
 constexpr std::uint32_t kUp = 0x1;
 constexpr std::uint32_t kGateway = 0x2;
 constexpr std::uint32_t kHost = 0x4;
+constexpr std::uint32_t kReject = 0x8;
 constexpr std::uint32_t kStatic = 0x800;
+constexpr std::uint32_t kBlackhole = 0x1000;
 constexpr std::uint32_t kScoped = 0x1000000;
 // RTA_…
 constexpr std::uint32_t kDestinationFollows = 0x1;
@@ -198,9 +200,23 @@ std::optional<Decoded> decode(std::span<const std::byte> bytes) {
   decoded.news.process = get<std::int32_t>(message, kProcessAt);
   decoded.news.sequence = get<std::int32_t>(message, kSequenceAt);
   decoded.news.error = get<std::int32_t>(message, kErrorAt);
-  read_addresses(message.subspan(kHeaderSize), get<std::uint32_t>(message, kAddressesAt),
-                 get<std::uint32_t>(message, kFlagsAt), decoded.news);
+  const auto flags = get<std::uint32_t>(message, kFlagsAt);
+  decoded.news.usable = (flags & (kUp | kReject | kBlackhole | kScoped)) == kUp;
+  read_addresses(message.subspan(kHeaderSize), get<std::uint32_t>(message, kAddressesAt), flags,
+                 decoded.news);
   return decoded;
+}
+
+IfIndex default_interface(std::span<const std::byte> routes, IfIndex own) {
+  while (const auto decoded = decode(routes)) {
+    const RouteNews& route = decoded->news;
+    const bool is_default = route.destination && route.destination->length == 0;
+    if (is_default && route.usable && route.interface && route.interface != own) {
+      return route.interface;
+    }
+    routes = decoded->rest;
+  }
+  return {};
 }
 
 bool is_change(std::uint8_t type) {

@@ -39,6 +39,9 @@ struct RouteNews {
   IfIndex interface;
   std::optional<Prefix> destination;
   std::optional<IpAddr> gateway;
+  /// A route that is up, leads somewhere (not RTF_REJECT or RTF_BLACKHOLE), and is for all sockets
+  /// (not RTF_IFSCOPE).
+  bool usable = false;
 };
 
 /// The first message of what was read, and the rest. Empty: it is no message of this version.
@@ -47,6 +50,11 @@ struct Decoded {
   std::span<const std::byte> rest;
 };
 std::optional<Decoded> decode(std::span<const std::byte> bytes);
+
+/// The interface of the first default route in a list of all routes (NET_RT_DUMP) that is usable
+/// and does not lead to `own`. macOS orders its networks by itself and gives only the first of them
+/// such a route; those of the others have a scope. 0: there is none.
+IfIndex default_interface(std::span<const std::byte> routes, IfIndex own);
 
 /// Whether a message of this type says that addresses, interfaces or routes have changed.
 bool is_change(std::uint8_t type);

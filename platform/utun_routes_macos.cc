@@ -1,10 +1,13 @@
 #include <net/if.h>
 #include <net/route.h>
 #include <sys/socket.h>
+#include <sys/sysctl.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
+#include <vector>
 
 #include "base/fd.h"
 #include "platform/interface.h"
@@ -52,6 +55,25 @@ Result<darwin::RouteRequest> request_for(darwin::RouteVerb verb, const Prefix& d
   return request;
 }
 
+/// All routes of a family, as messages.
+Result<std::vector<std::byte>> list_routes(int family) {
+  std::array<int, 6> what{CTL_NET, PF_ROUTE, 0, family, NET_RT_DUMP, 0};
+  std::vector<std::byte> bytes;
+  // The table may grow between the two questions.
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    std::size_t size = 0;
+    if (::sysctl(what.data(), what.size(), nullptr, &size, nullptr, 0) != 0) break;
+    bytes.resize(size + size / 8);
+    size = bytes.size();
+    if (::sysctl(what.data(), what.size(), bytes.data(), &size, nullptr, 0) == 0) {
+      bytes.resize(size);
+      return bytes;
+    }
+    if (errno != ENOMEM) break;
+  }
+  return last_error("list routes");
+}
+
 }  // namespace
 
 Result<> add_interface_route(const Prefix& destination, const std::string& interface) {
@@ -66,8 +88,19 @@ Result<> remove_interface_route(const Prefix& destination, const std::string& in
   return ask(*request, "remove route " + destination.text() + " from " + interface, ESRCH);
 }
 
-Result<std::string> find_uplink(const std::string& /*own*/) {
-  return Error{"find the interface that leads out", ENOSYS};
+Result<std::string> find_uplink(const std::string& own) {
+  // Ours may be gone meanwhile: then nothing leads to it.
+  const auto index = interface_index(own);
+  for (const int family : {AF_INET, AF_INET6}) {
+    const auto routes = list_routes(family);
+    if (!routes) return routes.error();
+    const IfIndex found = darwin::default_interface(*routes, index ? *index : IfIndex{});
+    std::array<char, IF_NAMESIZE> name{};
+    if (found && ::if_indextoname(static_cast<unsigned>(found.value()), name.data()) != nullptr) {
+      return Result<std::string>(boost::system::in_place_value, name.data());
+    }
+  }
+  return Result<std::string>(boost::system::in_place_value);
 }
 
 }  // namespace hairpin::platform

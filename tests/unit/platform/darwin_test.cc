@@ -148,6 +148,38 @@ TEST(RouteMessage, WhatTheKernelSays) {
   EXPECT_FALSE(darwin::is_change(4));
 }
 
+/// A list as NET_RT_DUMP gives it: a host, our half, a rejected and a scoped default route, ours,
+/// and those of two networks.
+TEST(RouteMessage, WhichInterfaceLeadsOut) {
+  const auto route = [](const char* index, const char* flags, const char* destination_and_mask) {
+    Bytes message = hex(std::string("00 00 05 04 ") + index + " 00 00 00 " + flags +
+                        " 07 00 00 00  76*00" + destination_and_mask);
+    message[0] = static_cast<std::byte>(message.size());
+    return message;
+  };
+  const char* gateway = "10 02 00 00 c0 00 02 fe 8*00";
+  const std::string everything = std::string("10 02 14*00") + gateway + "00 00 00 00";
+  const std::string half = std::string("10 02 14*00") + gateway + "05 00 00 00 80 00 00 00";
+  Bytes list;
+  for (const Bytes& one :
+       {route("0f", "03 08 00 00", half.c_str()), route("02", "0b 08 00 00", everything.c_str()),
+        route("02", "03 18 00 00", everything.c_str()),
+        route("03", "03 08 00 01", everything.c_str()),
+        route("04", "02 08 00 00", everything.c_str()),
+        route("0f", "03 08 00 00", everything.c_str()),
+        route("06", "03 08 00 00", everything.c_str()),
+        route("07", "03 08 00 00", everything.c_str())}) {
+    list.insert(list.end(), one.begin(), one.end());
+  }
+  EXPECT_EQ(darwin::default_interface(list, IfIndex{15}), IfIndex{6});
+  EXPECT_EQ(darwin::default_interface(list, IfIndex{}), IfIndex{15});
+  EXPECT_FALSE(darwin::default_interface({}, IfIndex{15}));
+  for (std::size_t size = 0; size < list.size(); ++size) {
+    const Bytes cut(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(size));
+    (void)darwin::default_interface(cut, IfIndex{15});
+  }
+}
+
 TEST(RouteMessage, NothingIsReadBeyondItsEnd) {
   const Bytes whole =
       hex("90 00 05 01  00 00 00 00  01 08 00 00  07 00 00 00  76*00"
