@@ -146,7 +146,7 @@ ssize_t send_segments(int socket, std::span<const std::byte> header, const Burst
   message.msg_name = address;
   message.msg_namelen = address_size;
   message.msg_iov = parts.data();
-  message.msg_iovlen = used;
+  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(used);
   alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))> control{};
   if (burst.count > 1) {
     message.msg_control = control.data();

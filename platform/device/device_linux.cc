@@ -143,7 +143,8 @@ Result<> make_non_blocking(int fd) {
   return {};
 }
 
-Result<> control(int fd, unsigned long request, unsigned long value, const char* what) {
+// (The C libraries do not agree on the type of a request; its numbers have 32 bits.)
+Result<> control(int fd, unsigned request, unsigned long value, const char* what) {
   if (::ioctl(fd, request, value) != 0) return last_error(what);
   return {};
 }

@@ -81,11 +81,12 @@ Result<> send_message(int socket, const std::string& text, const std::vector<int
   message.msg_iovlen = 1;
   if (!descriptors.empty()) {
     message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_controllen = static_cast<decltype(message.msg_controllen)>(control.size());
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int) * descriptors.size());
+    header->cmsg_len =
+        static_cast<decltype(header->cmsg_len)>(CMSG_LEN(sizeof(int) * descriptors.size()));
     std::memcpy(CMSG_DATA(header), descriptors.data(), sizeof(int) * descriptors.size());
   }
   if (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0) return last_error("hand over the interface");
@@ -143,7 +144,7 @@ Result<Link> receive_link(int socket) {
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  message.msg_controllen = static_cast<decltype(message.msg_controllen)>(control.size());
   const ssize_t size = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   if (size < 0) return last_error("receive the interface");
   if (size == 0) return Error{"the process that sets up the namespace died"};

@@ -36,6 +36,8 @@ TEST(NoAllocation, OnThePathOfAPacket) {
   Bytes answer = tcp({ip("2001:db8::1"), 40000}, {ip("2001:db8::2"), 80}, TcpHeader::kAck, 1000);
   Bytes ping = icmp(ip("192.0.2.1"), ip("203.0.113.1"), 8, 0);
   Bytes datagram = udp({ip("192.0.2.1"), 1}, {ip("203.0.113.1"), 2}, 100);
+  const Endpoint server{ip("203.0.113.1"), 1};
+  const Endpoint client{ip("192.0.2.1"), 2};
   Bytes buffer(2000);
   Packet packet;
   VnetHeader cut;
@@ -54,8 +56,7 @@ TEST(NoAllocation, OnThePathOfAPacket) {
     (void)icmp_error(packet, Refusal::port, buffer);
     (void)Packet::parse(segment, packet);
     (void)tcp_reset(packet, buffer);
-    (void)prepend_udp(buffer, 64, 500, {ip("203.0.113.1"), 1}, {ip("192.0.2.1"), 2}, 1,
-                      Coverage::complete);
+    (void)prepend_udp(buffer, 64, 500, server, client, 1, Coverage::complete);
     ASSERT_TRUE(segmenter.begin(cut, segment));
     while (segmenter.next(buffer) != 0) continue;
     coalescer.clear();
