@@ -16,13 +16,13 @@ namespace {
 /// set-ups.
 constexpr std::uint32_t kFirst = 2;
 /// More names than this need more memory than any use of them is worth.
-constexpr std::uint32_t kMost = 1U << 20;
+constexpr std::uint32_t kMostNames = 1U << 20;
 
 std::uint32_t room_of(const Prefix& prefix) {
   const unsigned bits = prefix.address.is_v4() ? 32 : 128;
   const unsigned host = bits - prefix.length;
   const std::uint64_t all = host >= 32 ? std::uint64_t{1} << 32 : std::uint64_t{1} << host;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(all - kFirst - 1, kMost));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(all - kFirst - 1, kMostNames));
 }
 
 /// The last 32 bits: a pool ends before it needs more.
@@ -49,7 +49,7 @@ std::string line_of(std::uint32_t number, const std::string& name) {
 }  // namespace
 
 FakePool::FakePool(std::optional<Prefix> v4, std::optional<Prefix> v6) : v4_(v4), v6_(v6) {
-  capacity_ = std::min(v4_ ? room_of(*v4_) : kMost, v6_ ? room_of(*v6_) : kMost);
+  capacity_ = std::min(v4_ ? room_of(*v4_) : kMostNames, v6_ ? room_of(*v6_) : kMostNames);
 }
 
 Result<> FakePool::open(const std::string& path) {
