@@ -3,6 +3,7 @@
       a namespace of this test's                         this host's loopback
     +------------------------+            +--------------------------------------------------+
     | client ── TUN ─────────┼─ this test ┼─ UDP ── wintun.dll (double) ── hairpin ── server |
+    |                        |            |                                        └ proxies ┘ |
     +------------------------+            +--------------------------------------------------+
 
 Each packet that the client's kernel sends into the TUN reaches the double in a datagram, and the other
@@ -19,6 +20,7 @@ import queue
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -30,6 +32,7 @@ HAIRPIN = os.environ["HAIRPIN"]
 DOUBLE = os.environ["HAIRPIN_DOUBLE"]
 WINE = os.environ["HAIRPIN_WINE"]
 TARGET4, TARGET6 = "198.51.100.1", "2001:db8:99::1"
+BY_SOCKS, BY_TLS = "198.51.100.2", "198.51.100.3"  # the same server, behind a proxy
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
@@ -73,7 +76,7 @@ def open_tun():
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH", b"hp0", IFF_TUN | IFF_NO_PI))
     for words in ("addr add 172.18.0.1/30 dev hp0", "-6 addr add fdfe:dcba:9876::1/126 dev hp0 nodad",
-                  "link set hp0 mtu 1500 up", f"route add {TARGET4} dev hp0", f"-6 route add {TARGET6} dev hp0"):
+                  "link set hp0 mtu 1500 up", "route add 198.51.100.0/29 dev hp0", f"-6 route add {TARGET6} dev hp0"):
         subprocess.run(["ip", *words.split()], check=True)
     return fd
 
@@ -173,6 +176,111 @@ class EchoServer:
             one.close()
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Proxies:
+    """dante, for SOCKS5 with TCP and UDP; and tinyproxy, for CONNECT, behind TLS."""
+
+    def __init__(self, folder):
+        self.processes = []
+        self.socks, self.connect = free_port(), free_port()
+        (folder / "danted.conf").write_text(f"""
+            logoutput: stderr
+            internal: 127.0.0.1 port = {self.socks}
+            external: 127.0.0.1
+            clientmethod: none
+            socksmethod: none
+            user.privileged: root
+            user.unprivileged: nobody
+            client pass {{ from: 0/0 to: 0/0 }}
+            socks pass {{ from: 0/0 to: 0/0 }}
+        """)
+        (folder / "tinyproxy.conf").write_text(
+            f"Port {self.connect}\nListen 127.0.0.1\nTimeout 60\nMaxClients 100\nLogLevel Error\n")
+        self.start(folder, self.socks, "danted", "-f", "danted.conf", "-p", "danted.pid")
+        self.start(folder, self.connect, "tinyproxy", "-d", "-c", "tinyproxy.conf")
+        self.certificate = folder / "cert.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", folder / "key.pem", "-out", self.certificate, "-days", "2", "-subj", "/CN=proxy.example",
+                        "-addext", "subjectAltName=DNS:proxy.example"], check=True, stderr=subprocess.DEVNULL)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, folder / "key.pem")
+        self.listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+        self.tls = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def start(self, folder, port, *words):
+        if shutil.which(words[0], path=os.environ["PATH"] + ":/usr/sbin") is None:
+            raise AssertionError(f"{words[0]} is missing")
+        environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin")
+        with open(folder / f"{words[0]}.log", "w") as log:
+            self.processes.append(subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, env=environment))
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return
+            except ConnectionRefusedError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.pass_on, args=[connection], daemon=True).start()
+
+    def pass_on(self, connection):
+        """One side at a time: an SSLSocket is for one thread."""
+        try:
+            with self.context.wrap_socket(connection, server_side=True) as inner, \
+                    socket.create_connection(("127.0.0.1", self.connect)) as outer:
+                inner.setblocking(False)
+                outer.setblocking(False)
+                pending = {inner: b"", outer: b""}  # for each: what it is to be sent
+                ended = set()
+                while len(ended) < 2 or any(pending.values()):
+                    moved = False
+                    for source, sink in ((inner, outer), (outer, inner)):
+                        try:
+                            if not pending[sink] and source not in ended:
+                                piece = source.recv(65536)
+                                moved = True
+                                if piece:
+                                    pending[sink] = piece
+                                else:
+                                    ended.add(source)
+                                    if source is inner:
+                                        outer.shutdown(socket.SHUT_WR)
+                        except (BlockingIOError, ssl.SSLWantReadError):
+                            pass
+                        try:
+                            if pending[sink]:
+                                pending[sink] = pending[sink][sink.send(pending[sink]):]
+                                moved = True
+                        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                            pass
+                    if outer in ended and not pending[inner]:
+                        return
+                    if not moved:
+                        time.sleep(0.001)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+        for process in self.processes:
+            process.terminate()
+            process.wait()
+
+
 def run(*words, **options):
     return subprocess.run([WINE, *words], capture_output=True, text=True, timeout=60, **options)
 
@@ -220,6 +328,25 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no rule: ", done.stdout)
 
+    def test_rule_sets(self):
+        (self.folder / "a.json").write_text(json.dumps(
+            {"version": 3, "rules": [{"domain_suffix": ["a.example"]}, {"ip_cidr": ["192.0.2.0/24"]}]}))
+        done = run(HAIRPIN, "rule-set", "compile", "-o", "a.srs", "a.json", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run(HAIRPIN, "rule-set", "match", "a.srs", "www.a.example", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run(HAIRPIN, "rule-set", "decompile", "-o", "b.json", "a.srs", cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rules = json.loads((self.folder / "b.json").read_text())["rules"]
+        self.assertEqual(rules, [{"domain_suffix": ["a.example"]}, {"ip_cidr": ["192.0.2.0/24"]}])
+        self.config()
+        config = json.loads((self.folder / "c.json").read_text())
+        config["route"] = {"rule_set": [{"type": "local", "tag": "a", "format": "binary", "path": "a.srs"}],
+                           "rules": [{"rule_set": "a", "action": "reject"}]}
+        (self.folder / "c.json").write_text(json.dumps(config))
+        done = run(HAIRPIN, "match", "-c", "c.json", "192.0.2.1:80", cwd=self.folder)
+        self.assertIn("reject", done.stdout, done.stderr)
+
     def test_commands_of_linux_say_so(self):
         done = run(HAIRPIN, "exec", "--", "true")
         self.assertEqual(done.returncode, 69, done.stderr)
@@ -241,15 +368,24 @@ class Running(unittest.TestCase):
         cls.addClassCleanup(cls.server.close)
         cls.inside = Inside()
         cls.addClassCleanup(cls.inside.close)
+        cls.proxies = Proxies(cls.folder)
+        cls.addClassCleanup(cls.proxies.close)
         cls.bridge = Bridge(cls.inside.do(open_tun))
         cls.addClassCleanup(cls.bridge.close, cls.inside)
         config = {
             "log": {"level": "debug"},
             "inbounds": [{"type": "tun", "interface_name": "hp0", "mtu": 1500, "auto_route": True,
                           "address": ["172.18.0.1/30", "fdfe:dcba:9876::1/126"],
-                          "route_address": [f"{TARGET4}/32", f"{TARGET6}/128"]}],
-            "outbounds": [{"type": "direct"}],
-            "route": {"auto_detect_interface": True, "rules": [
+                          "route_address": ["198.51.100.0/29", f"{TARGET6}/128"]}],
+            "outbounds": [
+                {"type": "direct", "tag": "direct"},
+                {"type": "socks", "tag": "socks", "server": "127.0.0.1", "server_port": cls.proxies.socks},
+                # Its name is asked for before there are routes.
+                {"type": "http", "tag": "tls", "server": "localhost", "server_port": cls.proxies.tls,
+                 "tls": {"enabled": True, "server_name": "proxy.example", "certificate": cls.proxies.certificate.read_text()}}],
+            "route": {"auto_detect_interface": True, "final": "direct", "rules": [
+                {"ip_cidr": [f"{BY_SOCKS}/32"], "outbound": "socks", "override_address": "127.0.0.1"},
+                {"ip_cidr": [f"{BY_TLS}/32"], "outbound": "tls", "override_address": "127.0.0.1"},
                 {"ip_cidr": [f"{TARGET4}/32"], "action": "route-options", "override_address": "127.0.0.1"},
                 {"ip_cidr": [f"{TARGET6}/128"], "action": "route-options", "override_address": "::1"}]}}
         (cls.folder / "c.json").write_text(json.dumps(config))
@@ -307,6 +443,33 @@ class Running(unittest.TestCase):
                 self.echo(address, 1)
                 self.echo(address, 8 << 20)
 
+    def test_by_a_socks_proxy(self):
+        self.echo(BY_SOCKS, 4 << 20)
+        self.exchange(BY_SOCKS, (1, 1400, 9000))
+        self.wait_said("via socks closed")
+        self.assertRegex(self.said(), "udp .* via socks opened")
+
+    def test_by_a_proxy_with_tls_that_has_a_name(self):
+        # Half a connection cannot be closed in TLS: the server's answer is read first.
+        sent = os.urandom(1 << 20)
+        with self.connect(BY_TLS) as client:
+            speaker = threading.Thread(target=client.sendall, args=[sent])
+            speaker.start()
+            got = bytearray()
+            while len(got) < len(sent):
+                piece = client.recv(1 << 16)
+                self.assertTrue(piece, self.said()[-2000:])
+                got += piece
+            speaker.join()
+        self.assertTrue(got == sent, "other bytes came back")
+        self.wait_said("via tls closed")
+
+    def wait_said(self, text):
+        end = time.monotonic() + 10
+        while text not in self.said():
+            self.assertLess(time.monotonic(), end, self.said()[-2000:])
+            time.sleep(0.05)
+
     def test_streams_side_by_side(self):
         wrong = []
 
@@ -331,26 +494,29 @@ class Running(unittest.TestCase):
 
     def test_datagrams_come_back_from_where_they_went(self):
         for address in (TARGET4, TARGET6):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            client = self.inside.do(lambda: socket.socket(family, socket.SOCK_DGRAM))
-            client.settimeout(10)
-            for size in (1, 512, 1400, 9000):  # the last is in fragments, both ways
+            self.exchange(address, (1, 512, 1400, 9000))  # the last is in fragments, both ways
+
+    def exchange(self, address, sizes):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        client = self.inside.do(lambda: socket.socket(family, socket.SOCK_DGRAM))
+        client.settimeout(10)
+        with client:
+            for size in sizes:
                 with self.subTest(address=address, size=size):
                     sent = os.urandom(size)
                     client.sendto(sent, (address, self.server.port))
                     got, sender = client.recvfrom(65536)
                     self.assertTrue(got == sent, f"{len(got)} other bytes")
                     self.assertEqual(sender[:2], (address, self.server.port))
-            client.close()
 
     def test_zz_ends_when_told_and_takes_its_routes_back(self):
         told = self.log.read_text().splitlines()
         self.assertEqual(told, ["v4 mtu 1500", "v6 mtu 1500", "add 172.18.0.1/30", "add fdfe:dcba:9876::1/126",
-                                f"route {TARGET6}/128", f"route {TARGET4}/32"])
+                                f"route {TARGET6}/128", "route 198.51.100.0/29"])
         self.hairpin.send_signal(signal.SIGINT)
         self.assertEqual(self.hairpin.wait(20), 0, self.said()[-2000:])
         self.assertEqual(self.log.read_text().splitlines()[len(told):],
-                         [f"no route {TARGET6}/128", f"no route {TARGET4}/32"])
+                         [f"no route {TARGET6}/128", "no route 198.51.100.0/29"])
         self.assertIn("stopped", self.said())
         self.assertNotIn("udp_send_failed", self.said())
 
