@@ -32,6 +32,13 @@ struct InterfaceSettings {
 /// link-local), and brings the interface up. Addresses that are there already are no error.
 Result<> configure_interface(const std::string& name, const InterfaceSettings& settings);
 
+struct InterfaceSize {
+  unsigned mtu = 0;           ///< Bytes.
+  unsigned queue_length = 0;  ///< Packets; 0: it is not counted in packets.
+};
+/// Error code ENODEV when there is no such interface.
+Result<InterfaceSize> interface_size(const std::string& name);
+
 /// Brings `lo` of the namespace up.
 Result<> bring_up_loopback();
 

@@ -91,6 +91,14 @@ Result<> configure_interface(const std::string& name, const InterfaceSettings& s
   return {};
 }
 
+Result<InterfaceSize> interface_size(const std::string& name) {
+  const auto index = interface_index(name);
+  if (!index) return index.error();
+  const auto state = device::interface_state(*index);
+  if (!state) return state.error();
+  return InterfaceSize{state->mtu, state->queue_length};
+}
+
 Result<> bring_up_loopback() {
   const auto index = interface_index("lo");
   if (!index) return index.error();

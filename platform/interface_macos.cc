@@ -52,6 +52,19 @@ Result<> configure_interface(const std::string& name, const InterfaceSettings& s
   return configure_utun(name, settings.addresses, settings.mtu);
 }
 
+Result<InterfaceSize> interface_size(const std::string& name) {
+  const auto all = list_all();
+  if (!all) return all.error();
+  for (const ifaddrs* one = all->get(); one != nullptr; one = one->ifa_next) {
+    const bool link = one->ifa_addr != nullptr && one->ifa_addr->sa_family == AF_LINK;
+    if (!link || one->ifa_data == nullptr || name != one->ifa_name) continue;
+    if_data data{};
+    std::memcpy(&data, one->ifa_data, sizeof data);
+    return InterfaceSize{data.ifi_mtu, 0};
+  }
+  return Error{"interface " + name, ENODEV};
+}
+
 Result<std::vector<FoundInterface>> list_interfaces() {
   const Names names(::if_nameindex(), &::if_freenameindex);
   if (!names) return last_error("if_nameindex");

@@ -49,6 +49,15 @@ Result<> configure_interface(const std::string& name, const InterfaceSettings& s
   return {};
 }
 
+Result<InterfaceSize> interface_size(const std::string& name) {
+  const auto adapters = Adapters::list(kNames | GAA_FLAG_SKIP_UNICAST);
+  if (!adapters) return adapters.error();
+  for (auto* adapter = adapters->first(); adapter != nullptr; adapter = adapter->Next) {
+    if (narrow(adapter->FriendlyName) == name) return InterfaceSize{adapter->Mtu, 0};
+  }
+  return Error{"interface " + name, ENODEV};
+}
+
 Result<std::vector<FoundInterface>> list_interfaces() {
   const auto adapters = Adapters::list(kNames | GAA_FLAG_SKIP_UNICAST);
   if (!adapters) return adapters.error();

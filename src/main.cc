@@ -102,7 +102,10 @@ std::optional<config::Config> read_config(const cli::Run& run) {
   if (run.log_level) config->log.level = *log::parse_level(*run.log_level);
   for (config::TunInbound& inbound : config->inbounds) {
     if (run.link) inbound.link = *config::parse_link_kind(*run.link);
-    if (run.stack) inbound.stack = *config::parse_stack_kind(*run.stack);
+    if (run.stack) {
+      inbound.stack = *config::parse_stack_kind(*run.stack);
+      inbound.stack_was_gvisor = *run.stack == "gvisor";
+    }
   }
   return config;
 }

@@ -1,13 +1,16 @@
 #include "stack/user_link.h"
 
+#include "base/log.h"
+#include "platform/interface.h"
 #include "stack/outer.h"
 
 namespace hairpin::stack {
 
 namespace {
 
-/// Packets, of a device that nobody has set otherwise.
+/// Packets and bytes, of a device that nobody has set otherwise.
 constexpr unsigned kUsualQueue = 500;
+constexpr unsigned kUsualMtu = 1500;
 
 std::vector<IpAddr> addresses_of(const config::TunInbound& inbound) {
   std::vector<IpAddr> addresses;
@@ -15,19 +18,36 @@ std::vector<IpAddr> addresses_of(const config::TunInbound& inbound) {
   return addresses;
 }
 
+/// What the device holds: a window for more than that would lose packets. One that was handed over
+/// has been set by somebody else, and may be where this process cannot look.
+platform::InterfaceSize size_of(const LinkOptions& options, const platform::Tun& tun) {
+  platform::InterfaceSize size{mtu_of(options.inbound), kQueueLength};
+  if (options.adopt_fd >= 0) {
+    const auto seen = platform::interface_size(tun.name);
+    if (!seen && options.inbound.mtu == 0 && !tun.vnet_header) size.mtu = kUsualMtu;
+    if (seen) size.mtu = seen->mtu;
+    size.queue_length = seen && seen->queue_length != 0 ? seen->queue_length : kUsualQueue;
+  }
+  if (tun.room != 0) size.queue_length = static_cast<unsigned>(tun.room / size.mtu);
+  return size;
+}
+
 }  // namespace
 
 Result<Link> open_user_link(const LinkOptions& options) {
   const bool handed = options.adopt_fd >= 0;
+  if (options.inbound.stack_was_gvisor) {
+    log::info("stack: \"gvisor\" means \"userspace\" here: it is lwIP that terminates TCP");
+  }
   Link link;
   auto& user = link.parts.emplace<UserParts>();
   // One thread has the stack, so one has all packets.
   auto opened = open_outer(options, 1);
   if (!opened) return opened.error();
   user.tun = std::move(*opened);
-  user.mtu = mtu_of(options.inbound);
-  user.length = handed ? kUsualQueue : kQueueLength;
-  if (user.tun.room != 0) user.length = static_cast<unsigned>(user.tun.room / user.mtu);
+  const platform::InterfaceSize size = size_of(options, user.tun);
+  user.mtu = size.mtu;
+  user.length = size.queue_length;
   user.memory_limit = options.memory_limit;
   link.name = user.tun.name;
   auto addresses = settle_outer(options, user.tun);

@@ -210,6 +210,10 @@ void Connection::settle() {
     to_announce_ -= bytes;
     tcp_recved(pcb_, static_cast<u16_t>(bytes));
   }
+  // A client that waits for room hears of it as soon as there is a quarter of the window. lwIP
+  // would wait for more, which is a quarter of its largest window, or for the client to ask.
+  const u32_t unknown = pcb_->rcv_nxt + pcb_->rcv_ann_wnd - pcb_->rcv_ann_right_edge;
+  if (unknown >= stack_.window() / 4) tcp_ack_now(pcb_);
   // Nothing will come in this turn that the acknowledgement could go with.
   if ((pcb_->flags & TF_ACK_DELAY) != 0) tcp_ack_now(pcb_);
   tcp_output(pcb_);

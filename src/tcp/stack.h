@@ -210,6 +210,8 @@ class Stack {
   static void tick();
 
   std::size_t connections() const { return connections_.size(); }
+  /// Bytes: of a connection whose data have all been taken.
+  std::size_t window() const { return settings_.window; }
   /// Packets for which there was no memory, since the last call.
   std::uint64_t take_dropped() { return std::exchange(dropped_, 0); }
 

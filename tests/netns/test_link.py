@@ -177,7 +177,7 @@ class Leftovers(LabTest):
         self.assertIn("interface hp0 exists already", done.stderr)
 
 
-@over("tun")
+@over("tun", "system", "userspace")
 class Adoption(LabTest):
     """A ready TUN, handed over in the environment."""
 
@@ -466,7 +466,7 @@ class Missing(LabTest):
     def test_no_user_rights(self):
         self.check(77, "/dev/net/tun" if LINK == "tun" else "CAP_SYS_ADMIN", "run as root", wrap=self.AS_NOBODY)
 
-    @over("tun")
+    @over("tun", "system", "userspace")
     def test_no_dev_net_tun(self):
         self.check(69, "/dev/net/tun", "modprobe tun", wrap=self.EMPTY_DEV)
 

@@ -250,6 +250,24 @@ TEST_F(StackTest, TheWindowIsWhatIsAskedFor) {
   EXPECT_NEAR(wire.sent.back().tcp().window * 64.0, 100'000 - 100, 3000);
 }
 
+TEST_F(StackTest, WhoWaitsForRoomIsToldOfIt) {
+  start({.mtu = 1500, .segments = false, .window = 65535});
+  connect();
+  std::uint32_t at = 1001;
+  for (int i = 0; i < 46; ++i, at += 1400) {
+    in(packet(nat::TcpHeader::kAck, at, theirs, Bytes(1400)));
+  }
+  EXPECT_LT(wire.sent.back().tcp().window * 64, 1400) << "the window is full";
+  wire.sent.clear();
+  accepted->take(1400);
+  stack->settle();
+  EXPECT_TRUE(wire.sent.empty()) << "not for each packet";
+  accepted->take(20'000);
+  stack->settle();
+  ASSERT_EQ(wire.sent.size(), 1U);
+  EXPECT_NEAR(wire.sent.back().tcp().window * 64.0, 21'400 + 1135, 200);
+}
+
 TEST_F(StackTest, EndsBothWays) {
   start();
   connect();
