@@ -2,13 +2,17 @@
 
 #include <openssl/ssl.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include "app/engine.h"
+#include "app/rule_files.h"
 #include "app/settled.h"
 #include "base/log.h"
 #include "config/android.h"
@@ -33,9 +37,63 @@ struct Settings {
 };
 
 /// One for each process, as the stack in user space is.
-struct Instance {
-  config::Config config;
-  std::optional<app::Engine> engine;
+class Instance {
+ public:
+  Instance(config::Config config, std::vector<stack::Link> links, unsigned workers,
+           app::Surroundings surroundings)
+      : config_(std::move(config)),
+        engine_(
+            config_, std::move(links), workers, false,
+            [] { log::error("the TUN does not exist any more"); }, std::move(surroundings)) {
+    files_.follow(config_);
+    engine_.start();
+    follower_ = std::thread([this] { follow(); });
+  }
+  ~Instance() { stop(); }
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  Result<> change(config::Config next) {
+    const std::lock_guard lock(changing_);
+    if (auto settled = app::settle(config_, next); !settled) return settled;
+    engine_.change(next);
+    config_ = std::move(next);
+    files_.follow(config_);
+    return {};
+  }
+  /// Once; also done by the destructor.
+  void stop() {
+    {
+      const std::lock_guard lock(changing_);
+      if (ending_) return;
+      ending_ = true;
+    }
+    ended_.notify_all();
+    follower_.join();
+    engine_.stop();
+  }
+  std::string counters() { return engine_.counters(); }
+
+ private:
+  /// Files of rule-sets change, those that are fetched among them.
+  void follow() {
+    constexpr auto kTick = std::chrono::milliseconds(500);
+    std::unique_lock lock(changing_);
+    while (!ended_.wait_for(lock, kTick, [this] { return ending_; })) {
+      config::Config fresh = config_;
+      if (!files_.have_changed() || !files_.read(fresh)) continue;
+      engine_.change(fresh);
+      config_ = std::move(fresh);
+    }
+  }
+
+  std::mutex changing_;  ///< For the four below, and for who changes the engine.
+  std::condition_variable ended_;
+  bool ending_ = false;
+  config::Config config_;
+  app::RuleFiles files_;
+  app::Engine engine_;
+  std::thread follower_;
 };
 
 std::mutex mutex;
@@ -53,6 +111,10 @@ std::optional<std::string> not_for_us(const config::Config& config) {
   if (config.inbounds.size() != 1) return "inbounds: there has to be one, of type \"tun\"";
   if (config.inbounds.front().auto_route.enabled) {
     return "inbounds[0].auto_route: the TUN's routes are its maker's business; leave it out";
+  }
+  if (config.route.auto_detect_interface) {
+    return "route.auto_detect_interface: which network is used is the program's business; leave it "
+           "out, and use hairpin_set_protect() or default_interface";
   }
   return std::nullopt;
 }
@@ -120,24 +182,19 @@ int start(const char* json, int tun_fd) {
     surroundings.protect = [call = settings.protect, context = settings.protect_context](
                                int socket) { return call(socket, context) == 0; };
   }
-  auto fresh = std::make_unique<Instance>();
-  fresh->config = std::move(*config);
   std::vector<stack::Link> links;
   links.push_back(std::move(*link));
-  fresh->engine.emplace(
-      fresh->config, std::move(links), workers, false,
-      [] { log::error("the TUN does not exist any more"); }, std::move(surroundings));
-  fresh->engine->start();
-  instance = std::move(fresh);
+  instance = std::make_unique<Instance>(std::move(*config), std::move(links), workers,
+                                        std::move(surroundings));
   stop_at_exit();
   return HAIRPIN_OK;
 }
 
 int stop() {
   if (!instance) return fail(HAIRPIN_ERROR_STATE, "hairpin does not run");
-  instance->engine->stop();
-  log::debug("counters: {}", instance->engine->counters());
-  instance.reset();
+  const auto ending = std::move(instance);
+  ending->stop();
+  log::debug("counters: {}", ending->counters());
   return HAIRPIN_OK;
 }
 
@@ -145,11 +202,9 @@ int reload(const char* json) {
   if (!instance) return fail(HAIRPIN_ERROR_STATE, "hairpin does not run");
   auto config = read(json);
   if (!config) return HAIRPIN_ERROR_CONFIG;
-  if (auto settled = app::settle(instance->config, *config); !settled) {
-    return fail(HAIRPIN_ERROR_CONFIG, settled.error().text());
+  if (auto changed = instance->change(std::move(*config)); !changed) {
+    return fail(HAIRPIN_ERROR_CONFIG, changed.error().text());
   }
-  instance->config = std::move(*config);
-  instance->engine->change(instance->config);
   return HAIRPIN_OK;
 }
 
@@ -185,7 +240,7 @@ const char* hairpin_error(void) {
 
 char* hairpin_counters(void) {
   const std::lock_guard lock(mutex);
-  return instance ? ::strdup(instance->engine->counters().c_str()) : nullptr;
+  return instance ? ::strdup(instance->counters().c_str()) : nullptr;
 }
 
 void hairpin_free(char* text) {

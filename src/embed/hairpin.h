@@ -41,8 +41,9 @@ enum {
 
 /* Starts with a configuration as hairpin-config(5) describes it, and returns when packets are
  * taken. It has one inbound, of type "tun"; "stack" is "userspace" whatever it says, and what would
- * set up the host (auto_route and what goes with it) is refused. `tun_fd` stays the caller's: it is
- * duplicated, and may be closed at once. */
+ * set up the host (auto_route and what goes with it, auto_detect_interface) is refused. "mtu" is
+ * that of the TUN, where this process cannot look at it (1500 otherwise). `tun_fd` stays the
+ * caller's: it is duplicated, and may be closed at once. */
 HAIRPIN_API int hairpin_start(const char* config_json, int tun_fd);
 
 /* Resets all flows, and returns when nothing of hairpin runs any more. */
@@ -68,7 +69,8 @@ HAIRPIN_API const char* hairpin_version(void);
 
 /* Called for each outbound socket before it is used, on one of hairpin's threads: to keep it out of
  * the TUN (Android: VpnService.protect). 0 lets it pass, anything else fails the flow. NULL: nobody
- * is asked. */
+ * is asked. Names of proxies are asked for by the system, whose sockets nobody sees: give
+ * addresses, or a domain_resolver. */
 typedef int (*hairpin_protect)(int socket, void* context);
 HAIRPIN_API void hairpin_set_protect(hairpin_protect protect, void* context);
 
