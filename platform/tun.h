@@ -61,7 +61,8 @@ Result<> write_frame(int writer, std::span<const std::span<const std::byte>> pie
 Result<Fd> duplicate(int fd);
 
 /// The descriptor handed over in HAIRPIN_TUN_FD, XRAY_TUN_FD or xray.tun.fd, the first that is set;
-/// -1 when none is. An error when its value is no number of a descriptor beyond the standard ones.
+/// -1 when none is, and on Windows. An error when its value is no number of a descriptor beyond the
+/// standard ones.
 Result<int> tun_fd_from_environment();
 
 }  // namespace hairpin::platform

@@ -5,9 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <cstdlib>
 
-#include "base/address.h"
 #include "platform/utun.h"
 
 namespace hairpin::platform {
@@ -72,10 +70,6 @@ Result<Fd> duplicate(int fd) {
   Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, kBehindStandard));
   if (!copy) return last_error("fcntl(F_DUPFD_CLOEXEC)");
   return copy;
-}
-
-Result<int> tun_fd_from_environment() {
-  return -1;
 }
 
 }  // namespace hairpin::platform

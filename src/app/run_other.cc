@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "platform/interface_routes.h"
 #include "platform/sockets.h"
+#include "platform/tun.h"
 
 namespace hairpin::app {
 
@@ -174,10 +175,13 @@ int run(const config::Config& config, const RunOptions& options) {
   }
   const auto names = resolve_proxies(proxies_to_resolve(config));
   if (!names) return fail(names.error());
+  const auto handed = platform::tun_fd_from_environment();
+  if (!handed) return fail(handed.error());
   const unsigned workers = default_workers();
   std::vector<stack::Link> links;
   for (const config::TunInbound& inbound : config.inbounds) {
-    auto link = stack::open_link({inbound, workers, Mark{}, -1, 0});
+    // The environment has room for one.
+    auto link = stack::open_link({inbound, workers, Mark{}, links.empty() ? *handed : -1, 0});
     if (!link) return fail(link.error());
     links.push_back(std::move(*link));
   }

@@ -5,6 +5,7 @@
 #include <boost/program_options.hpp>
 #include <sstream>
 
+#include "config/parse.h"
 #include "config/proxy_url.h"
 
 namespace hairpin::cli {
@@ -165,6 +166,8 @@ Result<nlohmann::json> json_from(const po::variables_map& given) {
   if (given.count("on-stop") != 0) tun["on_stop"] = given["on-stop"].as<std::string>();
   nlohmann::json config{{"inbounds", nlohmann::json::array({tun})}};
   if (given.count("log-level") != 0) config["log"]["level"] = given["log-level"].as<std::string>();
+  const bool captures = given.count("auto-route") != 0;
+  if (captures && !config::marks_sockets()) config["route"]["auto_detect_interface"] = true;
   if (given.count("mark") != 0) config["route"]["default_mark"] = given["mark"].as<std::string>();
   const std::string url =
       given.count("proxy") != 0 ? given["proxy"].as<std::string>() : "direct://";

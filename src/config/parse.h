@@ -28,6 +28,9 @@ std::optional<LinkKind> parse_link_kind(std::string_view text);
 std::optional<StackKind> parse_stack_kind(std::string_view text);
 /// Of inbounds that do not say.
 StackKind default_stack();
+/// Whether routing can leave sockets alone by a mark on this system. Otherwise they have to be
+/// bound to an interface.
+bool marks_sockets();
 /// "faithful" or "eager".
 std::optional<Handshake> parse_handshake(std::string_view text);
 

@@ -6,4 +6,8 @@ StackKind default_stack() {
   return StackKind::system;
 }
 
+bool marks_sockets() {
+  return true;
+}
+
 }  // namespace hairpin::config

@@ -7,4 +7,8 @@ StackKind default_stack() {
   return StackKind::userspace;
 }
 
+bool marks_sockets() {
+  return false;
+}
+
 }  // namespace hairpin::config
