@@ -12,6 +12,10 @@ std::vector<std::string> proxies_to_resolve(const config::Config& config) {
   for (const config::Outbound& outbound : config.outbounds) {
     const config::Server* server = config::first_hop_of(outbound);
     if (server == nullptr || IpAddr::parse(server->host)) continue;
+    // A DNS server of the configuration tells it: that is nothing to ask the system about.
+    const bool told = !outbound.dial.domain_resolver.server.empty() ||
+                      !config.route.default_domain_resolver.server.empty();
+    if (told) continue;
     if (std::ranges::find(hosts, server->host) == hosts.end()) hosts.push_back(server->host);
   }
   return hosts;

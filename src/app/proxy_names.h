@@ -11,7 +11,8 @@
 
 namespace hairpin::app {
 
-/// Those that this host connects to, each once; none, where nothing is captured. Pure.
+/// Those that this host connects to and asks its own resolver for, each once; none, where nothing
+/// is captured. Pure.
 std::vector<std::string> proxies_to_resolve(const config::Config& config);
 
 /// Waits for the system's resolver. Error: one of them has no address.

@@ -20,7 +20,9 @@ std::vector<std::string> to_resolve(const std::string& auto_route) {
       {"type": "http", "tag": "same", "server": "a.example", "server_port": 80},
       {"type": "socks", "tag": "address", "server": "192.0.2.1", "server_port": 1080},
       {"type": "socks", "tag": "behind", "server": "c.example", "server_port": 1080, "detour": "a"},
-      {"type": "selector", "tag": "group", "outbounds": ["a", "b"]}]})",
+      {"type": "socks", "tag": "told", "server": "d.example", "server_port": 1080, "domain_resolver": "dns"},
+      {"type": "selector", "tag": "group", "outbounds": ["a", "b"]}],
+    "dns": {"servers": [{"type": "udp", "tag": "dns", "server": "192.0.2.53"}]}})",
                                     problems);
   for (const auto& problem : problems) ADD_FAILURE() << problem.where << ": " << problem.message;
   return proxies_to_resolve(config.value_or(config::Config()));
