@@ -99,6 +99,8 @@ def test_numbers_that_are_none_are_left_to_hairpin():
         got = converted(f"config outbound 'a'\n\toption server_port '{text}'\n")
         assert got["outbounds"][0]["server_port"] == text, got
     assert converted("config tun\n\toption mtu '0'\n")["inbounds"][0]["mtu"] == 0
+    users = "config tun\n\tlist exclude_uid '0'\n\tlist exclude_uid '1000'\n\tlist exclude_uid_range '2000:3000'\n"
+    assert converted(users)["inbounds"][0] == {"type": "tun", "exclude_uid": [0, 1000], "exclude_uid_range": ["2000:3000"]}
 
 
 def test_what_is_wrong_is_said():
