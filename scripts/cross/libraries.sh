@@ -11,7 +11,7 @@
 #   flags_c flags_cxx         their options
 # shellcheck disable=SC2086,SC2154  # lists of options; what the caller has set
 
-# step NAME COMMAND...: what has been done once is not done again.
+# step NAME COMMAND...: what has been done once is not done again; a recipe that changes takes another NAME.
 step() {
   step_name=$1; shift
   [ ! -e "$work/done/$step_name" ] || return 0
