@@ -193,6 +193,7 @@ class Bytes(LabTest):
                         end = result["end"]
                         total = end["sum"] if "-u" in options else end["sum_received"]
                         self.assertGreater(total["bytes"], 1_000_000)
+                        self.assertLess(total.get("lost_percent", 0), 50)  # UDP's bytes are those sent
             server.stop()
         self.assertNotIn("tun_write_error", hairpin.counters())
 

@@ -187,6 +187,14 @@ class Proxies:
 
     def __init__(self, folder):
         self.processes = []
+        self.listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+        try:
+            self.start_all(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def start_all(self, folder):
         self.socks, self.connect = free_port(), free_port()
         (folder / "danted.conf").write_text(f"""
             logoutput: stderr
@@ -209,7 +217,6 @@ class Proxies:
                         "-addext", "subjectAltName=DNS:proxy.example"], check=True, stderr=subprocess.DEVNULL)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, folder / "key.pem")
-        self.listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
         self.tls = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -148,8 +148,8 @@ TEST(RouteMessage, WhatTheKernelSays) {
   EXPECT_FALSE(darwin::is_change(4));
 }
 
-/// A list as NET_RT_DUMP gives it: a host, our half, a rejected and a scoped default route, ours,
-/// and those of two networks.
+/// A list as NET_RT_DUMP gives it: our half; default routes that reject, swallow, have a scope, are
+/// down; ours; and those of two networks.
 TEST(RouteMessage, WhichInterfaceLeadsOut) {
   const auto route = [](const char* index, const char* flags, const char* destination_and_mask) {
     Bytes message = hex(std::string("00 00 05 04 ") + index + " 00 00 00 " + flags +
