@@ -1,6 +1,6 @@
 // Messages of macOS' routing sockets (PF_ROUTE, route(4)): how routes are added and removed there,
 // and how changes are told. Bytes only, so that they can be tested anywhere; numbers and layout are
-// those of Darwin's net/route.h, which routes_macos.cc compares with the header itself.
+// those of Darwin's net/route.h, which utun_routes_macos.cc compares with the header itself.
 #pragma once
 
 #include <cstdint>
