@@ -13,6 +13,13 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 
+// Where a system has two kinds of threads, Asio takes the one it has heard of, file by file; but an
+// io_context that one file made and another ends must have the same in both. See
+// platform/prelude_windows.h.
+#ifndef BOOST_ASIO_HAS_PTHREADS
+#error "Asio would have another kind of thread in this file than in others"
+#endif
+
 namespace hairpin {
 
 namespace asio = boost::asio;
