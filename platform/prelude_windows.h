@@ -2,9 +2,10 @@
 // included in an order of their own, and define ordinary words as macros.
 #pragma once
 
-// Asio takes POSIX threads (mingw-w64 has them, too) in a file that has included <pthread.h> before,
-// and Windows' in any other: then the thread of an io_context is made as one and ended as the other,
-// and handles are closed that are no one's to close (https://github.com/chriskohlhoff/asio/pull/1207).
+// Asio takes POSIX threads (mingw-w64 has them, too) in a file that has included <pthread.h>
+// before, and Windows' in any other: then the thread of an io_context is made as one and ended as
+// the other, and handles are closed that are no one's to close
+// (https://github.com/chriskohlhoff/asio/pull/1207).
 #define BOOST_ASIO_HAS_PTHREADS 1
 
 #include <cerrno>

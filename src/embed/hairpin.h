@@ -64,8 +64,7 @@ HAIRPIN_API void hairpin_free(char* text);
 
 HAIRPIN_API const char* hairpin_version(void);
 
-/* ---- before hairpin_start
- * ------------------------------------------------------------------------ */
+/* What follows counts from the next hairpin_start on. */
 
 /* Called for each outbound socket before it is used, on one of hairpin's threads: to keep it out of
  * the TUN (Android: VpnService.protect). 0 lets it pass, anything else fails the flow. NULL: nobody
