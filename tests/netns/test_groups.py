@@ -4,15 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import threading
 import time
-import unittest
 
-from lab import HAIRPIN, OTHER4, PROXY4, PROXY6, ROUTER4, TARGET4, TARGET6, LabTest, main, need, wait_for
+from lab import HAIRPIN, PROXY4, ROUTER4, TARGET4, TARGET6, LabTest, main, need, wait_for
 
 DIRECT = {"type": "direct", "tag": "direct"}
 
@@ -124,7 +122,7 @@ class Https(GroupsTest):
         wait_for(lambda: hairpin.counters().get("tcp_closed") == 2, "both flows are closed")
         descriptors = hairpin.descriptors()
         self.fetch()
-        wait_for(lambda: hairpin.descriptors() == descriptors, "nothing is left open")
+        wait_for(lambda: hairpin.descriptors() <= descriptors, "nothing is left open")
 
     def test_a_client_that_goes_takes_the_session_with_it(self):
         listener = self.lab.listen(TARGET4, 7000)
@@ -223,7 +221,7 @@ class Detour(GroupsTest):
         client.send(b"x")
         with self.assertRaises(ConnectionRefusedError):
             client.recv(100)
-        self.assertEqual(hairpin.counters()["udp_rejected"], 1)
+        hairpin.wait_counters(udp_rejected=1)
 
 
 class Choice(GroupsTest):
@@ -328,7 +326,7 @@ class Choice(GroupsTest):
             if interrupt:
                 with self.assertRaises(ConnectionResetError):
                     client.recv(10)
-                self.assertEqual(hairpin.counters()["tcp_reset"], 1)
+                hairpin.wait_counters(tcp_reset=1)
             else:
                 client.sendall(b"2")
                 self.assertEqual(served.recv(10), b"2")
@@ -344,9 +342,12 @@ class Choice(GroupsTest):
                                    route={"final": "both"})
         wait_for(lambda: self.groups()["urltest"]["tcp"] == "b", "the fast one is used")
         self.assertEqual(self.who(), "b")
-        delays = {m["tag"]: m["delay"] for m in self.groups()["urltest"]["outbounds"]}
-        self.assertGreater(delays["a"], 200)
-        self.assertLess(delays["b"], 150)
+
+        def told():  # measured again and again
+            delays = {m["tag"]: m["delay"] for m in self.groups()["urltest"]["outbounds"]}
+            return delays["a"] > 200 and delays["b"] < 150
+
+        wait_for(told, "the delays of both")
         # The fast one goes away, and the next connection goes the other way at once.
         self.b.stop()
         self.assertEqual(self.who(), "a")
@@ -425,7 +426,7 @@ class Choice(GroupsTest):
         else:
             self.fail("no answer")
         hairpin.wait_log("group failover: a has failed")
-        self.assertEqual(hairpin.counters()["udp_queue_full"], 1)  # that found out
+        hairpin.wait_counters(udp_queue_full=1)  # that found out
 
 
 class Dialing(GroupsTest):

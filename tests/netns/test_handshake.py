@@ -15,7 +15,7 @@ import time
 import unittest
 
 from hostlab import REDIRECT
-from lab import CLIENT4, DEAD4, HAIRPIN, KIND, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, wait_for
+from lab import CLIENT4, DEAD4, HAIRPIN, KIND, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, main, need, wait_for
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1080}
 DIRECT = {"type": "direct", "tag": "direct"}
@@ -28,7 +28,8 @@ class Socks:
 
     def __init__(self, lab):
         self.listener = lab.listen(PROXY4, 1080)
-        self.requests, self.delay = [], 0
+        self.requests, self.delay, self.may_answer = [], 0, threading.Event()
+        self.may_answer.set()
         lab.serve(self.listener, self.play)
 
     def play(self, sock):
@@ -38,6 +39,7 @@ class Socks:
             sock.sendall(b"\x05\x00")
             port = struct.unpack("!H", sock.recv(100)[-2:])[0]
             self.requests.append(port)
+            self.may_answer.wait(10)
             time.sleep(self.delay)
             sock.sendall(b"\x05" + bytes([port % 100]) + b"\x00\x01" + bytes(6))
             if port % 100 == 0:
@@ -88,8 +90,11 @@ class Handshake(LabTest):
                     self.assertEqual(self.outcome(address, port, ns=ns), want)
         counters = hairpin.counters()
         self.assertEqual(counters["tcp_opened"], 4)
-        # With auto_redirect this host's own routes are asked first, and one of them says "unreachable" itself.
-        self.assertEqual(counters["tcp_dial_failed"], 2 * len(rows) - 4 - REDIRECT)
+        # With auto_redirect this host's own routes are asked first, and one of them says "unreachable" itself. A kernel
+        # that still holds the client's socket when the ICMP error arrives asks again.
+        failed = 2 * len(rows) - 4 - REDIRECT
+        by_icmp = 2 * sum("UNREACH" in want or want == "EACCES" for _, _, want in rows)
+        self.assertIn(counters["tcp_dial_failed"], range(failed, failed + by_icmp + 1))
         self.assertNotIn("tcp_reset", counters)  # nothing was accepted only to be reset
 
     def test_eager_is_as_it_was(self):
@@ -126,21 +131,21 @@ class Handshake(LabTest):
         self.assertEqual((code, sock.recv(10)), (0, b"hello"))
         self.assertTrue(1.5 <= time.monotonic() - start < 2.8)  # at once, not at the next repetition
         self.assertEqual(socks.requests, [4200])
-        self.assertEqual(hairpin.counters()["tcp_syn_repeated"], 1)
+        hairpin.wait_counters(tcp_syn_repeated=1)
 
     def test_a_dead_host_is_silent(self):
         hairpin = self.hairpin({**DIRECT, "connect_timeout": "500ms"})
         self.assertEqual(self.outcome(DEAD4, timeout=0.9), "ETIMEDOUT")
-        self.assertEqual(hairpin.counters()["tcp_dial_failed"], 1)
+        wait_for(lambda: hairpin.counters().get("tcp_dial_failed") == 1, "the dial to fail")
         self.assertNotIn("tcp_opened", hairpin.counters())
 
     def test_a_client_that_begins_anew_meanwhile(self):
         """The same port again, with another sequence number: that is the one who is answered."""
         socks = Socks(self.lab)
-        socks.delay = 0.5
+        socks.delay = 2
         hairpin = self.hairpin(SOCKS)
         for i in range(2):
-            sock = self.lab.socket("client", timeout=0.1 if i == 0 else 3)
+            sock = self.lab.socket("client", timeout=0.1 if i == 0 else 6)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((CLIENT4, 7777))
             if i == 0:
@@ -150,7 +155,7 @@ class Handshake(LabTest):
         sock.connect((TARGET4, 4200))
         self.assertEqual(sock.recv(10), b"hello")
         self.assertEqual(socks.requests, [4200])
-        self.assertEqual(hairpin.counters()["tcp_opened"], 1)
+        hairpin.wait_counters(tcp_opened=1)
 
     def test_rules_are_asked_before_the_handshake(self):
         self.lab.nginx()
@@ -168,7 +173,7 @@ class Handshake(LabTest):
         sock = self.lab.socket("router")  # what a TUN has turned with a mirror is turned back to be answered
         sock.bind(("", 81))
         self.assertEqual(sock.connect_ex((TARGET4, 81)), errno.ECONNREFUSED)
-        self.assertEqual(hairpin.counters()["tcp_rejected"], 7)
+        hairpin.wait_counters(tcp_rejected=7)
         self.assertNotIn("tcp_reset", hairpin.counters())
 
     def test_a_rule_that_wants_to_hear_the_client_is_eager(self):

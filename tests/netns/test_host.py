@@ -8,13 +8,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 from hostlab import HostTest, REDIRECT, Uplink, WAY, addresses
-from lab import (CLIENT4, CLIENT6, DEVICES, OTHER4, OTHER6, PROXY4, PROXY6, ROUTER4, ROUTER6, TARGET4, TARGET6, TUN4, TUN6,
-                 main, need, sh, wait_for)
+from lab import (CLIENT4, CLIENT6, OTHER4, PROXY4, ROUTER4, ROUTER6, TARGET4, TARGET6, TUN4, TUN6, main, need, sh,
+                 wait_for)
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1081}
 KILLS = int(os.environ.get("HAIRPIN_KILLS", "20"))
@@ -266,10 +265,14 @@ class Surroundings(HostTest):
         self.lab.ip("router", f"route add default via {PROXY4}")
         self.check(hairpin, 2, ("router", TARGET4), ("client", TARGET4))
 
-        # Another network that the host knows now: reached directly, and the wall lets it through.
+        # Another network that the host knows now: reached directly, and the wall lets it through. All changes before
+        # have been followed when a second has passed without a word.
+        seen = -1
+        while seen != (seen := hairpin.log().count("followed")):
+            time.sleep(1)
         self.lab.ip("router", "link add lan2 type dummy", check=False)
         self.lab.ip("router", f"route add {OTHER4}/32 via {PROXY4}")
-        wait_for(lambda: "followed" in hairpin.log(), "a change of the network")
+        wait_for(lambda: hairpin.log().count("followed") > seen, "a change of the network")
         self.check(hairpin, 0, ("router", OTHER4))
 
         # A second uplink with a better metric.
@@ -305,7 +308,11 @@ class Surroundings(HostTest):
         self.lab.ip("router", "-6 rule add pref 32766 lookup main", check=False)
         self.lab.ip("router", "route flush table 2022")
         hairpin.wait_log("put back")
+        # All of it: what was removed late is seen late.
         wait_for(lambda: "hairpin-wall-hp0" in self.lab.run("router", "nft", "list", "tables").stdout, "the wall")
+        for family in ("-4", "-6"):
+            wait_for(lambda: "9009:" in self.lab.ip("router", f"{family} rule").stdout, "the rules")
+            wait_for(lambda: "default" in self.lab.ip("router", f"{family} route show table 2022", check=False).stdout, "the routes")
         self.check(hairpin, 4, *[(ns, address) for ns in ("router", "client") for address in (TARGET4, TARGET6)])
 
     def test_churn_costs_little(self):
@@ -395,7 +402,7 @@ class Reload(HostTest):
         self.lab.start("server", "iperf3", "-s", "-B", TARGET4)
         self.lab.wait_listening("server", 5201)
         hairpin = self.start(SOCKS)
-        load = self.lab.start("router", "iperf3", "-J", "-c", TARGET4, "-P", "8", "-t", "4")
+        load = self.lab.start("router", "iperf3", "-J", "-c", TARGET4, "-P", "8", "-t", "8")
         time.sleep(1)
 
         def other(config):

@@ -10,10 +10,9 @@ import socket
 import struct
 import subprocess
 import time
-import unittest
 
-from lab import (CLIENT4, CLIENT6, DEVICES, HAIRPIN, LINK, LabTest, OTHER4, PROXY4, TARGET4, TARGET6, TUN4, TUN6,
-                 STACK, by_listeners, main, need, over, sh, wait_for)
+from lab import (CLIENT4, CLIENT6, DEVICES, HAIRPIN, LINK, LabTest, OTHER4, TARGET4, TARGET6, TUN4, STACK, by_listeners,
+                 main, need, over, wait_for)
 
 
 def state(lab, ns):
@@ -47,7 +46,7 @@ class Echo(LabTest):
             gre.sendto(bytes(20), (target, 0))
             kind = wait_for(lambda: self._error(errors, family), "an ICMP error")
             self.assertEqual(kind, (3, 13) if family == socket.AF_INET else (1, 1))
-        self.assertEqual(hairpin.counters()["outer_protocol_refused"], 2)
+        hairpin.wait_counters(outer_protocol_refused=2)
 
     @staticmethod
     def _error(sock, family):
@@ -300,7 +299,8 @@ class Rules(LabTest):
             client.connect((TARGET4, 80))
         hairpin.wait_log("via direct failed: connect")
         counters = hairpin.counters()
-        self.assertEqual(counters["tcp_dial_failed"], 1)
+        # A kernel that still holds the client's socket when the ICMP error arrives asks again.
+        self.assertIn(counters["tcp_dial_failed"], (1, 2))
         self.assertEqual(counters.get("tcp_opened", 0), 0)
         self.assertLess(counters.get("outer_forwarded", 0), 20)
 
@@ -375,7 +375,7 @@ class Rules(LabTest):
                         self.assertEqual(client.recv(100), b"from the server")
                         for sock in (client, served, server):
                             sock.close()
-        self.assertEqual(hairpin.counters()["tcp_opened"], 12)
+        hairpin.wait_counters(tcp_opened=12)
 
     def test_administration_is_given_up(self):
         """CAP_SYS_ADMIN is of no use any more once the namespaces are made."""
@@ -423,7 +423,7 @@ class Elsewhere(LabTest):
         hairpin = self.lab.hairpin(arguments=("--netns", f"/run/netns/{self.lab.name('router')}"))
         done = self.lab.run("client", "curl", "-sS", "--max-time", "5", f"http://{TARGET4}/")
         self.assertEqual(done.stdout, "hello from nginx\n")
-        self.assertEqual(hairpin.counters()["tcp_opened"], 1)
+        hairpin.wait_counters(tcp_opened=1)
         self.assertIn("chain loop", self.lab.run("router", "nft", "list", "ruleset").stdout)
 
     def test_a_namespace_without_a_way_back(self):

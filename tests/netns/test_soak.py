@@ -47,14 +47,7 @@ class Soak(LabTest):
         assert done.stdout == f"{TARGET4}\n", done.stdout
 
     def bulk(self, *options):
-        # The server may still be at the last test when the client of that has ended.
-        for _ in range(50):
-            done = self.lab.run("router", "iperf3", "-c", OTHER4, "-t", "1", *options, check=False)
-            if "the server is busy" not in done.stderr:
-                break
-            time.sleep(0.1)
-        if done.returncode != 0:
-            raise RuntimeError(f"iperf3: {done.stderr}")
+        self.lab.iperf("router", OTHER4, "-t", "1", *options)
 
     def reset(self):
         """Begins a download, reads some of it or nothing, and resets."""
@@ -98,14 +91,18 @@ class Soak(LabTest):
         self.assertEqual(self.wrong, [])
         third = len(samples) // 3
         middle, last = samples[third:2 * third], samples[2 * third:]
-        # The middle of what was seen: in user space a burst holds some MiB for a moment, early or late; what is kept
-        # for good stays from sample to sample.
-        memory = [median(kib for kib, _ in part) for part in (middle, last)]
-        descriptors = [median(count for _, count in part) for part in (middle, last)]
-        print(f"       {self.done}; KiB {memory}, descriptors {descriptors}", flush=True)
-        # Flat: buffers that a burst has touched once may come late, a leak would go on.
-        self.assertLess(memory[1], memory[0] * 1.1 + 2048)
-        self.assertLess(descriptors[1], descriptors[0] * 1.3 + 100)
+        # Flat: buffers that a burst has touched once may come late, a leak would go on. In user space a burst holds
+        # some MiB for a moment, and there are more of them when a neighbour has ended: that moves the middle of what
+        # was seen, or the least. What is kept for good moves both.
+        grown = []
+        for statistic in (min, median):
+            memory = [statistic(kib for kib, _ in part) for part in (middle, last)]
+            descriptors = [statistic(count for _, count in part) for part in (middle, last)]
+            print(f"       {statistic.__name__}: KiB {memory}, descriptors {descriptors}", flush=True)
+            grown.append((memory[1] >= memory[0] * 1.1 + 2048, descriptors[1] >= descriptors[0] * 1.3 + 100))
+        print(f"       {self.done}", flush=True)
+        self.assertFalse(all(memory for memory, _ in grown), "memory grows")
+        self.assertFalse(all(descriptors for _, descriptors in grown), "descriptors grow")
         # And nothing is held when all is over but the pipes that are kept for the next flows.
         def over():
             counters = self.hairpin.counters()

@@ -1,14 +1,12 @@
 """UDP through the TUN and the kernel's stack. Topology: see lab.py."""
 
-import errno
 import random
 import select
 import socket
 import threading
 import time
-import unittest
 
-from lab import (CLIENT4, CLIENT6, LabTest, OTHER4, OTHER6, PROXY4, TARGET4, TARGET6, TUN4, main, need, wait_for)
+from lab import CLIENT4, LabTest, OTHER4, OTHER6, PROXY4, TARGET4, TARGET6, main, need, wait_for
 
 SOCKS = {"type": "socks", "tag": "proxy", "server": PROXY4, "server_port": 1081}
 
@@ -271,7 +269,7 @@ class Refusals(UdpTest):
             for target in (TARGET4, TARGET6):
                 with self.subTest(ns=ns, target=target):
                     self.check_refused(ns, target)
-        self.assertEqual(hairpin.counters()["udp_rejected"], 4)
+        hairpin.wait_counters(udp_rejected=4)
 
     def test_http_proxy_carries_no_udp(self):
         self.lab.hairpin({"type": "http", "tag": "p", "server": PROXY4, "server_port": 8888})
@@ -285,7 +283,7 @@ class Refusals(UdpTest):
         sock.send(b"x")
         with self.assertRaises(TimeoutError):
             sock.recv(10)
-        self.assertEqual(hairpin.counters()["udp_rejected"], 1)
+        hairpin.wait_counters(udp_rejected=1)
 
     def test_each_datagram_is_dispatched(self):
         """One client socket, two ways: what a rule says of a destination holds for it alone."""
@@ -295,7 +293,8 @@ class Refusals(UdpTest):
         self.assertEqual(self.ask(sock, b"1", (TARGET4, 7))[0], b"1")
         sock.sendto(b"2", (OTHER4, 7))
         self.assertEqual(self.ask(sock, b"3", (TARGET4, 7))[0], b"3")
-        self.assertEqual(hairpin.counters()["udp_rejected"], 1)
+        # Packets to another destination may come out of another queue of the device, and later.
+        wait_for(lambda: hairpin.counters().get("udp_rejected") == 1, "the second to be rejected")
 
     def test_proxy_without_udp(self):
         """microsocks answers UDP ASSOCIATE with an error: told once, and other flows go on."""
@@ -322,14 +321,14 @@ class Lifetime(UdpTest):
         return counters.get("udp_opened", 0) - counters.get("udp_closed", 0)
 
     def test_two_way_association_ends_after_its_timeout(self):
-        hairpin = self.lab.hairpin(tun={"udp_timeout": "800ms"})
+        hairpin = self.lab.hairpin(tun={"udp_timeout": "2400ms"})
         echo = self.echo(TARGET4)
         sock = self.client("client")
         for _ in range(4):
             self.ask(sock, b"x", (TARGET4, 7))
-            time.sleep(0.4)
+            time.sleep(1.2)
         self.assertEqual(len(echo.seen), 1)
-        wait_for(lambda: self.open_count(hairpin) == 0, "the association to end", 3)
+        wait_for(lambda: self.open_count(hairpin) == 0, "the association to end", 10)
         before = hairpin.descriptors()
         self.ask(sock, b"x", (TARGET4, 7))
         self.assertEqual(hairpin.descriptors(), before + 1)

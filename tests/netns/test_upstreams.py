@@ -92,12 +92,14 @@ class Questions(DnsTest):
         self.dns([REAL], dns_rules=[{"domain": "often.example", "action": "reject"},
                                     {"domain": "always.example", "action": "reject", "no_drop": True}])
         for name, told in (("often.example", 50), ("always.example", 60)):
-            client = self.lab.udp("client", timeout=1)
+            client = self.lab.udp("client", timeout=10)
             for i in range(60):
                 client.sendto(query(name, ident=i), (OTHER4, 53))
             answers = set()
             try:
                 while len(answers) < 60:
+                    if len(answers) == told:
+                        client.settimeout(1)  # for one more than there should be
                     message = client.recv(4096)
                     self.assertEqual(message[3] & 15, REFUSED)
                     answers.add(message[:2])
@@ -124,9 +126,10 @@ class Failures(DnsTest):
             return client.recv(4096)[3] & 15
 
         for name, rcode in (("fails.example", SERVFAIL), ("refused.example", REFUSED)):
+            start = time.monotonic()
             self.assertEqual([ask(name) for _ in range(40)], [rcode] * 40)
-            # The second may have passed in between, once.
-            self.assertLessEqual(asked.count(name), 2)
+            # Seconds may have passed in between.
+            self.assertLessEqual(asked.count(name), 2 + int(time.monotonic() - start))
             time.sleep(1.1)
             before = asked.count(name)
             self.assertEqual(ask(name), rcode)
@@ -221,11 +224,11 @@ class Reload(DnsTest):
             for name in ("same.example", f"new{reloads}.example"):
                 wait_for(lambda: {told(name) for _ in range(10)} == {addresses[server["tag"]]},
                          "all workers ask the new server")
+        wait_for(lambda: failures or len(answered) > 200, "answers")
         stop.set()
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
-        self.assertGreater(len(answered), 200)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import signal
 import time
 import unittest
 
-from hostlab import HostTest, REDIRECT, WAY
+from hostlab import HostTest, REDIRECT
 from lab import OTHER4, PROXY4, ROUTER4, TARGET4, TARGET6, TUN4, main, need, sh, wait_for
 
 HAIRPIN = os.path.abspath(os.environ.get("HAIRPIN", ""))
