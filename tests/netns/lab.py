@@ -491,23 +491,21 @@ class LabTest(unittest.TestCase):
         # What hairpin said is what one wants to read when a test has failed.
         outcome = result or self.defaultTestResult()
         before = len(outcome.failures) + len(outcome.errors)
+        self.has_failed = lambda: len(outcome.failures) + len(outcome.errors) > before
         start = time.monotonic()
         super().run(outcome)
         name = self.id().split(".", 1)[-1]
-        failed = len(outcome.failures) + len(outcome.errors) > before
-        print(f"{'FAILED' if failed else 'passed'} {name} ({time.monotonic() - start:.1f} s)", flush=True)
+        print(f"{'FAILED' if self.has_failed() else 'passed'} {name} ({time.monotonic() - start:.1f} s)", flush=True)
         return outcome
 
     def tearDown(self):
-        outcome = self._outcome
-        failed = any(error for _, error in getattr(outcome, "errors", [])) or not outcome.success
         for process in self.lab.processes:
             if HAIRPIN in process.words:
                 process.stop()
                 text = process.err()
-                if failed:
+                if self.has_failed():
                     print(f"--- {' '.join(process.words)}\n{text[-4000:]}", file=sys.stderr)
-                self.assertFalse(process.stuck, "hairpin did not stop within 5 s")
+                self.assertFalse(process.stuck, "hairpin did not stop when it was told to")
                 # A sanitizer's report is a failure of whatever test it comes in.
                 self.assertNotRegex(text, r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 

@@ -142,9 +142,10 @@ for number in range(4000):
         self.assertEqual(counters["tcp_no_descriptor"], refused)
         # The old ones live, and as soon as some are gone new ones are taken.
         self.assertTrue(all(self.alive(sock) for sock in old))
+        full = hairpin.descriptors()
         for sock in old[:10]:
             sock.close()
-        time.sleep(0.3)
+        wait_for(lambda: hairpin.descriptors() <= full - 10, "their descriptors to be closed")
         self.assertTrue(all(self.alive(self.dial()) for _ in range(8)))
 
     def test_descriptor_limit_is_raised(self):

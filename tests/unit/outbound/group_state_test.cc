@@ -100,12 +100,12 @@ TEST(GroupState, TakesUpWhatWasKnown) {
 
 TEST(GroupState, OneTriesForAll) {
   config::Group settings = of(config::Group::How::failover, {"a", "b"});
-  settings.retry_after = config::Duration(50);
+  settings.retry_after = config::Duration(300);
   GroupState group("g", settings, nullptr);
   EXPECT_FALSE(group.claim_retry(0)) << "has not failed";
   group.failed(0);
   EXPECT_FALSE(group.claim_retry(0)) << "too early";
-  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  std::this_thread::sleep_for(std::chrono::milliseconds(310));
   EXPECT_TRUE(group.claim_retry(0));
   EXPECT_FALSE(group.claim_retry(0)) << "somebody does already";
   group.works(0);
@@ -114,13 +114,13 @@ TEST(GroupState, OneTriesForAll) {
 
 TEST(GroupState, RestsWhenUnused) {
   config::Group settings = of(config::Group::How::urltest, {"a"});
-  settings.idle_timeout = config::Duration(30);
+  settings.idle_timeout = config::Duration(300);
   GroupState group("g", settings, nullptr);
   int woken = 0;
   EXPECT_TRUE(group.claim_measuring([&woken] { ++woken; }));
   EXPECT_FALSE(group.claim_measuring([] {}));
   EXPECT_FALSE(group.rest_if_idle());
-  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  std::this_thread::sleep_for(std::chrono::milliseconds(310));
   EXPECT_TRUE(group.rest_if_idle());
   group.touch();
   group.touch();
